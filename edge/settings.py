@@ -1,0 +1,282 @@
+"""The configuration: one class a concern, each mistake named with its key.
+
+Sources, the first wins: environment (`MASKGATE_`, nested by `__`), credentials (`$CREDENTIALS_DIRECTORY`, a file a key,
+named `mqtt__password`), the TOML file, the defaults below.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import tomllib
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from edge.errors import ConfigError
+
+DEFAULT_CONFIG = Path("/etc/maskgate/maskgate.toml")
+_ENV_PREFIX = "MASKGATE_"
+_LOOPBACK = frozenset(["127.0.0.1", "::1", "localhost"])
+_TOPIC_PREFIX = r"^[^#+\x00/$]([^#+\x00]*[^#+\x00/])?$"
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CameraSource(_Section):
+    """A stream of frames of which the latest counts."""
+
+    kind: Literal["camera"]
+    name: Name
+    url: str = Field(min_length=1)
+    max_fps: float = Field(default=10, gt=0, le=120)
+    rotate: Literal[0, 90, 180, 270] = 0
+    region: tuple[Share, Share, Share, Share] = (0.0, 0.0, 1.0, 1.0)
+
+    @field_validator("region")
+    @classmethod
+    def _inside_the_frame(cls, region: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        x, y, width, height = region
+        if width == 0 or height == 0 or x + width > 1 + 1e-9 or y + height > 1 + 1e-9:
+            raise ValueError("is x, y, width, height as shares of the frame and must lie inside it")
+        return region
+
+
+class FolderSource(_Section):
+    """A folder that files are dropped into, each of which counts."""
+
+    kind: Literal["folder"]
+    name: Name
+    path: Path
+    on_done: Literal["keep", "delete"] = "keep"
+
+
+Source = Annotated[CameraSource | FolderSource, Field(discriminator="kind")]
+
+
+class DetectorSettings(_Section):
+    model: str = Field(default="face_detector", min_length=1)
+    min_score: Share = 0.5
+    min_face_px: int = Field(default=24, ge=8, le=4096)
+
+
+class ClassifierSettings(_Section):
+    """Thresholds that are not given come from the model's card."""
+
+    model: str = Field(default="mask_classifier", min_length=1)
+    mask_above: Share | None = None
+    no_mask_below: Share | None = None
+
+
+class DecisionSettings(_Section):
+    """When a person's verdict is sure: frames that count, and the share of them that must agree."""
+
+    min_frames: int = Field(default=3, ge=1, le=1000)
+    agreement: float = Field(default=0.6, gt=0.5, le=1)
+    forget_after_s: float = Field(default=2.0, gt=0, le=3600)
+    publish_uncertain: bool = False
+
+
+class MqttSettings(_Section):
+    host: str = "localhost"
+    port: int = Field(default=1883, ge=1, le=65535)
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    prefix: str = Field(default="maskgate", pattern=_TOPIC_PREFIX, max_length=128)
+    tls: bool = False
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+    @field_validator("protocol", mode="before")
+    @classmethod
+    def _number_is_meant(cls, protocol: object) -> object:
+        return str(protocol) if isinstance(protocol, int) else protocol
+
+    @model_validator(mode="after")
+    def _tls_files_need_tls(self) -> MqttSettings:
+        if not self.tls and (self.ca_file or self.cert_file or self.key_file):
+            raise ValueError("ca_file, cert_file and key_file have no effect without tls = true")
+        if bool(self.cert_file) != bool(self.key_file):
+            raise ValueError("cert_file and key_file belong together")
+        return self
+
+
+class HomeAssistantSettings(_Section):
+    discovery: bool = False
+    prefix: str = Field(default="homeassistant", pattern=_TOPIC_PREFIX, max_length=128)
+
+
+class OutboxSettings(_Section):
+    max_messages: int = Field(default=100_000, ge=1)
+    max_age_h: float = Field(default=168, gt=0)
+
+
+class PrivacySettings(_Section):
+    snapshots: Literal["off", "blurred", "full"] = "off"
+
+
+class WebSettings(_Section):
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=1, le=65535)
+    token: SecretStr = SecretStr("")
+
+    @model_validator(mode="after")
+    def _open_page_needs_a_token(self) -> WebSettings:
+        if self.enabled and self.host not in _LOOPBACK and not self.token.get_secret_value():
+            raise ValueError(f"host {self.host} is reachable from elsewhere and needs a token")
+        return self
+
+
+class LogSettings(_Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def _host_name() -> str:
+    """The machine's name with what a device id cannot hold replaced."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:64] or "maskgate"
+
+
+class Settings(BaseSettings):
+    """The whole configuration; see `load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_ENV_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+    )
+
+    device_id: Name = Field(default_factory=_host_name)
+    state_dir: Path = Path("/var/lib/maskgate")
+    sources: tuple[Source, ...] = ()
+    detector: DetectorSettings = DetectorSettings()
+    classifier: ClassifierSettings = ClassifierSettings()
+    decision: DecisionSettings = DecisionSettings()
+    mqtt: MqttSettings = MqttSettings()
+    homeassistant: HomeAssistantSettings = HomeAssistantSettings()
+    outbox: OutboxSettings = OutboxSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    web: WebSettings = WebSettings()
+    log: LogSettings = LogSettings()
+
+    @field_validator("sources")
+    @classmethod
+    def _names_differ(cls, sources: tuple[Source, ...]) -> tuple[Source, ...]:
+        names = [source.name for source in sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two sources are named {name!r}")
+        return sources
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        credentials = NestedSecretsSettingsSource(
+            file_secret_settings,
+            secrets_dir=os.environ.get("CREDENTIALS_DIRECTORY"),
+            secrets_dir_missing="ok",
+            secrets_prefix="",
+            secrets_nested_delimiter="__",
+        )
+        # What the TOML file says comes in as arguments and gives way to both.
+        return env_settings, credentials, init_settings
+
+
+def load_settings(config: Path | None = None) -> Settings:
+    """Reads the configuration.
+
+    Args:
+        config: a TOML file that must exist; None reads the default file if there is one.
+
+    Raises:
+        ConfigError: with one problem for each mistake.
+    """
+    problems = _unknown_variables()
+    values = _read_toml(config)
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise ConfigError(*problems, *(_problem(details) for details in error.errors())) from error
+    except SettingsError as error:
+        field = re.search(r'field "(\w+)"', str(error))
+        raise ConfigError(*problems, f"{field[1] if field else 'environment'}: is not valid JSON") from error
+    if problems:
+        raise ConfigError(*problems)
+    return settings
+
+
+def _read_toml(config: Path | None) -> dict[str, Any]:
+    path = config or DEFAULT_CONFIG
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if config is None:
+            return {}
+        raise ConfigError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not TOML: {error}") from error
+
+
+def _unknown_variables() -> list[str]:
+    """pydantic-settings reports a misspelt nested variable but passes over a misspelt first part."""
+    known = Settings.model_fields.keys()
+    problems = []
+    for variable in sorted(os.environ):
+        if variable.upper().startswith(_ENV_PREFIX):
+            first = variable[len(_ENV_PREFIX) :].lower().split("__")[0]
+            if first not in known:
+                problems.append(f"{variable}: no such setting{_nearest(first, known)}")
+    return problems
+
+
+def _problem(details: ErrorDetails) -> str:
+    """One line `key.path: what is wrong`, without the value, which may be a secret."""
+    where = [str(part) for part in details["loc"]]
+    if len(where) > 2 and where[0] == "sources":
+        del where[2]  # the kind, which pydantic puts between the index and the key
+    message = details["msg"].removeprefix("Value error, ")
+    if details["type"] == "extra_forbidden":
+        message = f"no such key{_nearest(where[-1], _keys_beside(where))}"
+    return f"{'.'.join(where) or 'configuration'}: {message}"
+
+
+def _keys_beside(where: list[str]) -> Iterable[str]:
+    if where[0] == "sources":
+        return {*CameraSource.model_fields, *FolderSource.model_fields}
+    if len(where) == 1:
+        return Settings.model_fields
+    section = Settings.model_fields[where[0]].annotation
+    return section.model_fields if isinstance(section, type) and issubclass(section, BaseModel) else ()
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -1,0 +1,87 @@
+"""Boxes, and the square of pixels that is cut around one for a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image: TypeAlias = NDArray[np.uint8]
+"""Shape (height, width, 3), blue-green-red as OpenCV reads it. Models see RGB; the swap is done on their small input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in pixels; `x`, `y` is its upper left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        return self.x + self.width / 2, self.y + self.height / 2
+
+    def clipped(self, width: int, height: int) -> Box | None:
+        """The part inside a picture of `width` x `height` pixels, None if there is none."""
+        left, top = max(self.x, 0), max(self.y, 0)
+        right, bottom = min(self.x + self.width, width), min(self.y + self.height, height)
+        if right <= left or bottom <= top:
+            return None
+        return Box(left, top, right - left, bottom - top)
+
+
+def whole(image: Image) -> Box:
+    """The box that is the picture itself."""
+    return Box(0, 0, image.shape[1], image.shape[0])
+
+
+def intersection_over_union(a: Box, b: Box) -> float:
+    """Overlap of two boxes, 0 (apart) to 1 (the same)."""
+    width = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
+    height = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    return shared / (a.width * a.height + b.width * b.height - shared)
+
+
+def face_input(image: Image, box: Box, margin: float, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Cuts the square around a face and brings it to a model's input. Serving and training both call this.
+
+    Args:
+        image: the picture, BGR.
+        box: the face, in pixels of the picture; may reach outside.
+        margin: what is added on each side, as a share of the longer side of the box (0.1 makes the square 1.2 times as
+            long). Outside the picture its edge pixels are repeated.
+        size: width and height of the result in pixels.
+
+    Returns:
+        RGB, shape (size[1], size[0], 3). Shrunk by area averaging, enlarged linearly.
+    """
+    side = max(1, round(max(box.width, box.height) * (1 + 2 * margin)))
+    centre_x, centre_y = box.centre
+    left, top = round(centre_x - side / 2), round(centre_y - side / 2)
+    height, width = image.shape[:2]
+    inside: Image = image[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)]
+    if inside.size == 0:
+        raise ValueError(f"{box} lies outside the picture of {width} x {height} pixels")
+    if inside.shape[:2] != (side, side):
+        above, before = max(-top, 0), max(-left, 0)
+        inside = np.asarray(
+            cv2.copyMakeBorder(
+                inside,
+                above,
+                side - above - inside.shape[0],
+                before,
+                side - before - inside.shape[1],
+                cv2.BORDER_REPLICATE,
+            ),
+            np.uint8,
+        )
+    method = cv2.INTER_AREA if side > max(size) else cv2.INTER_LINEAR
+    return np.asarray(cv2.cvtColor(cv2.resize(inside, size, interpolation=method), cv2.COLOR_BGR2RGB), np.uint8)

@@ -1,0 +1,71 @@
+"""Picture files in, pixels out, with limits that hold before anything is decoded."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge.errors import ImageError
+from edge.vision.geometry import Image
+from edge.vision.probe import probe
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """What is refused unread. The defaults take a 60-megapixel camera and keep the decoded picture under 200 MB."""
+
+    max_bytes: int = 64 * 2**20
+    max_pixels: int = 64_000_000
+
+
+DEFAULT_LIMITS = ImageLimits()
+
+
+def read_bytes(path: Path, limits: ImageLimits = DEFAULT_LIMITS) -> bytes:
+    """The content of a regular file, at most `limits.max_bytes` of it; a pipe or a device is refused, not waited for.
+
+    Raises:
+        ImageError: not there, not readable, not a file, or too large.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:  # noqa: PTH123
+            facts = os.fstat(file.fileno())
+            if not stat.S_ISREG(facts.st_mode):
+                raise ImageError("not a file")
+            if facts.st_size <= limits.max_bytes:
+                data = file.read(limits.max_bytes + 1)
+                if len(data) <= limits.max_bytes:
+                    return data
+            raise ImageError(f"larger than {limits.max_bytes // 2**20} MiB")
+    except OSError as error:
+        raise ImageError(f"cannot be read: {error.strerror}") from error
+
+
+def decode(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Image:
+    """Decodes JPEG, PNG, WebP, BMP or TIFF of any depth and colour model, as a person would see it (EXIF applied).
+
+    Returns:
+        BGR, 8 bits a channel. Transparency is dropped; of several pages or frames the first is taken.
+
+    Raises:
+        ImageError: empty, unknown, damaged, cut off, or of more than `limits.max_pixels`.
+    """
+    header = probe(data)
+    if header.width * header.height > limits.max_pixels:
+        raise ImageError(
+            f"the {header.format} has {header.width} x {header.height} pixels, "
+            f"more than the limit of {limits.max_pixels // 1_000_000} million"
+        )
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise ImageError(f"the {header.format} is damaged: {error.err or error.code}") from error
+    if image is None:
+        raise ImageError(f"the {header.format} is damaged")
+    return np.asarray(image, np.uint8)

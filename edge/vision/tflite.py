@@ -1,0 +1,98 @@
+"""The one place that touches the inference runtime. Which one, and why: docs/decisions/0001-runtime.md."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import ModelError, UnavailableError
+from edge.vision.cards import ModelCard
+
+_RUNTIMES = (
+    ("ai_edge_litert.interpreter", "ai-edge-litert"),
+    ("tflite_runtime.interpreter", "tflite-runtime"),
+)
+_SCALE_TOLERANCE = 1e-6
+
+
+def _load_runtime() -> tuple[Any, str]:
+    """The interpreter class and the runtime's name with its version; LiteRT first if both are installed."""
+    for module, distribution in _RUNTIMES:
+        try:
+            return import_module(module).Interpreter, f"{distribution} {version(distribution)}"
+        except ModuleNotFoundError:
+            continue
+    raise UnavailableError(
+        "no TFLite runtime is installed: pip install ai-edge-litert (or tflite-runtime on Python 3.11)"
+    )
+
+
+def runtime_name() -> str:
+    """For example `ai-edge-litert 2.1.6`."""
+    return _load_runtime()[1]
+
+
+class TfliteModel:
+    """An int8 model that takes one picture of raw RGB bytes.
+
+    Args:
+        path: the .tflite file.
+        card: its card; size, type, scale and zero point of the input are held against it.
+        threads: of the runtime. One is right for a small network on a busy board.
+
+    Raises:
+        ModelError: the runtime refuses the file, or its input is not what the card says.
+    """
+
+    def __init__(self, path: Path, card: ModelCard, threads: int = 1) -> None:
+        interpreter_class, _ = _load_runtime()
+        try:
+            self._interpreter = interpreter_class(model_path=str(path), num_threads=threads)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from error
+        self.card = card
+        self._input = self._checked_input(path, card)
+        self._outputs = self._interpreter.get_output_details()
+
+    def _checked_input(self, path: Path, card: ModelCard) -> int:
+        details = self._interpreter.get_input_details()[0]
+        scale, zero_point = details["quantization"]
+        expected = (1, card.input.height, card.input.width, 3)
+        if tuple(details["shape"]) != expected or details["dtype"] is not np.uint8:
+            raise ModelError(
+                f"{path}: input is {details['dtype'].__name__} {tuple(details['shape'])}, its card says uint8 {expected}"
+            )
+        if abs(scale - card.input.scale) > _SCALE_TOLERANCE or zero_point != card.input.zero_point:
+            raise ModelError(
+                f"{path}: input scale {scale:.7f}, zero point {zero_point}; "
+                f"its card says {card.input.scale:.7f}, {card.input.zero_point}: raw pixels would be misread"
+            )
+        return int(details["index"])
+
+    def invoke(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Runs the network once.
+
+        Args:
+            pixels: RGB, shape (height, width, 3) of the card.
+
+        Returns:
+            Each output tensor by its name, dequantised, without the batch dimension.
+        """
+        self._interpreter.set_tensor(self._input, pixels[np.newaxis])
+        self._interpreter.invoke()
+        results = {}
+        for details in self._outputs:
+            raw = self._interpreter.get_tensor(details["index"])[0]
+            scale, zero_point = details["quantization"]
+            results[details["name"]] = (
+                raw.astype(np.float32)
+            if scale:
+                results[details["name"]] = (results[details["name"]] - np.float32(zero_point)) * np.float32(scale)
+            )
+        return results
