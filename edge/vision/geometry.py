@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image: TypeAlias = NDArray[np.uint8]
-"""Shape (height, width, 3), blue-green-red as OpenCV reads it. Models see RGB; the swap is done on their small input."""
+"""Shape (height, width, 3), blue-green-red as OpenCV reads it. Models see RGB; their small input is what is swapped."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,13 +86,9 @@ class TfliteModel:
         """
         self._interpreter.set_tensor(self._input, pixels[np.newaxis])
         self._interpreter.invoke()
-        results = {}
-        for details in self._outputs:
-            raw = self._interpreter.get_tensor(details["index"])[0]
-            scale, zero_point = details["quantization"]
-            results[details["name"]] = (
-                raw.astype(np.float32)
-            if scale:
-                results[details["name"]] = (results[details["name"]] - np.float32(zero_point)) * np.float32(scale)
-            )
-        return results
+        return {details["name"]: self._real_values(details) for details in self._outputs}
+
+    def _real_values(self, details: dict[str, Any]) -> NDArray[np.float32]:
+        raw = self._interpreter.get_tensor(details["index"])[0].astype(np.float32)
+        scale, zero_point = details["quantization"]
+        return np.asarray((raw - np.float32(zero_point)) * np.float32(scale) if scale else raw, np.float32)
