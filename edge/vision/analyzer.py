@@ -52,11 +52,6 @@ class Analyzer:
         self._classifier = classifier
         self._min_face_px = min_face_px
 
-    @property
-    def identity(self) -> tuple[str | None, str]:
-        """Detector and classifier as messages name them."""
-        return self._detector.identity if self._detector else None, self._classifier.identity
-
     def analyze(self, image: Image) -> tuple[Face, ...]:
         """All faces of a picture, from left to right; what the classifier takes for no face is left out."""
         if self._detector is None:

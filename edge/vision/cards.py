@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,29 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """Which model this is."""
+
+    name: str
+    sha256: str
+    path: Path
+
+    @property
+    def identity(self) -> str:
+        """How messages name it: name and the first 8 digits of the hash."""
+        return f"{self.name}@{self.sha256[:8]}"
+
+    @classmethod
+    def of(cls, name: str, path: Path) -> ModelFile:
+        """Of a file that has no card.
+
+        Raises:
+            ModelError: it cannot be read.
+        """
+        return cls(name, file_sha256(path), path)
 
 
 class _Part(BaseModel):
@@ -63,10 +87,8 @@ class ModelCard(_Part):
     licence: str
     created: str
 
-    @property
-    def identity(self) -> str:
-        """How messages name the model: name and the first 8 digits of the hash."""
-        return f"{self.name}@{self.sha256[:8]}"
+    def model_file(self, path: Path) -> ModelFile:
+        return ModelFile(self.name, self.sha256, path)
 
 
 def bundled_models() -> Path:

@@ -77,8 +77,8 @@ class MaskClassifier:
 
     def __init__(self, name_or_path: str, mask_above: float | None = None, no_mask_below: float | None = None) -> None:
         path = find_model(name_or_path)
-        self.path = path
         self.card = load_card(path)
+        self.model = self.card.model_file(path)
         if self.card.task != "mask-classifier" or self.card.thresholds is None:
             raise ModelError(f"{path} is a {self.card.task} without thresholds, not a mask classifier")
         if not {Label.MASK, Label.NO_MASK} <= set(self.card.labels):
@@ -90,12 +90,8 @@ class MaskClassifier:
                 f"classifier.no_mask_below ({self.thresholds.no_mask_below}) is above "
                 f"classifier.mask_above ({self.thresholds.mask_above})"
             )
-        self._model = TfliteModel(path, self.card)
+        self._network = TfliteModel(path, self.card)
         self._size = (self.card.input.width, self.card.input.height)
-
-    @property
-    def identity(self) -> str:
-        return self.card.identity
 
     def crop(self, image: Image, box: Box, margin: float) -> NDArray[np.uint8]:
         """The model's input for a face; see `face_input` for margin, shape and colour."""
@@ -103,7 +99,7 @@ class MaskClassifier:
 
     def judge(self, face: NDArray[np.uint8]) -> Judgement:
         """Judges a crop of the model's input size."""
-        output = next(iter(self._model.invoke(face).values()))
+        output = next(iter(self._network.invoke(face).values()))
         by_label = dict(zip(self.card.labels, calibrated(output, self.card.calibration.temperature), strict=True))
         mask, no_mask = by_label[Label.MASK], by_label[Label.NO_MASK]
         return Judgement(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edge.errors import ModelError
+from edge.vision.cards import ModelFile, bundled_models, find_model
 from edge.vision.geometry import Box, Image
 
 
@@ -21,7 +22,7 @@ class Detection:
 class FaceDetector(Protocol):
     """Finds faces. Holds a model; not to be shared by threads."""
 
-    identity: str
+    model: ModelFile
 
     def detect(self, image: Image) -> list[Detection]:
         """All faces of at least the score that the detector was made with, best first."""
@@ -34,15 +35,15 @@ def load_detector(name_or_path: str, min_score: float) -> FaceDetector:
     Raises:
         ModelError: the file is missing, damaged or of no known kind.
     """
+    from edge.vision.face_detector import MaskAwareFaceDetector
+    from edge.vision.haar import HaarDetector
+    from edge.vision.yunet import YunetDetector
+
     path = Path(name_or_path)
     if path.suffix == ".onnx":
-        from edge.vision.yunet import YunetDetector
-
         if not path.is_file():
             raise ModelError(f"no model file at {path}")
         return YunetDetector(path, min_score)
-    from edge.vision.haar import HaarDetector
-
-    if name_or_path == "face_detector":
+    if name_or_path == "face_detector" and not (bundled_models() / "face_detector.tflite").is_file():
         return HaarDetector()
-    raise ModelError(f"{name_or_path} is no detector: give a bundled name, a .tflite with its card, or a YuNet .onnx")
+    return MaskAwareFaceDetector(find_model(name_or_path), min_score)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from edge.errors import ModelError
-from edge.vision.cards import file_sha256
+from edge.vision.cards import ModelFile
 from edge.vision.detector import Detection
 from edge.vision.geometry import Box, Image
 
@@ -29,7 +29,7 @@ class HaarDetector:
         self._cascade = cv2.CascadeClassifier(str(path))
         if self._cascade.empty():
             raise ModelError(f"OpenCV {cv2.__version__} brings no {_CASCADE}: give [detector] model a YuNet .onnx")
-        self.identity = f"haar_frontalface@{file_sha256(path)[:8]}"
+        self.model = ModelFile.of("haar_frontalface", path)
 
     def detect(self, image: Image) -> list[Detection]:
         """Faces, the largest first; the score is always 1."""

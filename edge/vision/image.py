@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
@@ -26,14 +27,19 @@ class ImageLimits:
 DEFAULT_LIMITS = ImageLimits()
 
 
-def read_bytes(path: Path, limits: ImageLimits = DEFAULT_LIMITS) -> bytes:
-    """The content of a regular file, at most `limits.max_bytes` of it; a pipe or a device is refused, not waited for.
+def read_bytes(path: Path, limits: ImageLimits = DEFAULT_LIMITS, flags: int = 0) -> bytes:
+    """The content of a regular file of at most `limits.max_bytes`; a pipe or a device is refused, not waited for.
+
+    Args:
+        path: of the file.
+        limits: of which the one on bytes is used here.
+        flags: more flags for opening it, such as `os.O_NOFOLLOW`.
 
     Raises:
         ImageError: not there, not readable, not a file, or too large.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
         with open(descriptor, "rb") as file:  # noqa: PTH123
             facts = os.fstat(file.fileno())
             if not stat.S_ISREG(facts.st_mode):
@@ -44,6 +50,8 @@ def read_bytes(path: Path, limits: ImageLimits = DEFAULT_LIMITS) -> bytes:
                     return data
             raise ImageError(f"larger than {limits.max_bytes // 2**20} MiB")
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ImageError("a symbolic link is not followed") from error
         raise ImageError(f"cannot be read: {error.strerror}") from error
 
 

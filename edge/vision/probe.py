@@ -131,3 +131,8 @@ _FORMATS: tuple[tuple[str, Callable[[bytes], bool], Callable[[bytes], tuple[int,
     ("BMP", lambda data: data[:2] == b"BM", _bmp),
     ("TIFF", lambda data: data[:4] in (b"II*\0", b"MM\0*"), _tiff),
 )
+
+
+def looks_like_picture(start: bytes) -> bool:
+    """Whether the first 16 bytes of a file are those of a known picture format."""
+    return any(matches(start) for _, matches, _ in _FORMATS)

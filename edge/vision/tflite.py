@@ -64,14 +64,13 @@ class TfliteModel:
         details = self._interpreter.get_input_details()[0]
         scale, zero_point = details["quantization"]
         expected = (1, card.input.height, card.input.width, 3)
-        if tuple(details["shape"]) != expected or details["dtype"] is not np.uint8:
-            raise ModelError(
-                f"{path}: input is {details['dtype'].__name__} {tuple(details['shape'])}, its card says uint8 {expected}"
-            )
+        shape, dtype = tuple(details["shape"]), details["dtype"]
+        if shape != expected or dtype is not np.uint8:
+            raise ModelError(f"{path}: input is {dtype.__name__} {shape}, its card says uint8 {expected}")
         if abs(scale - card.input.scale) > _SCALE_TOLERANCE or zero_point != card.input.zero_point:
             raise ModelError(
                 f"{path}: input scale {scale:.7f}, zero point {zero_point}; "
-                f"its card says {card.input.scale:.7f}, {card.input.zero_point}: raw pixels would be misread"
+                f"its card says {card.input.scale:.7f}, {card.input.zero_point}: pixels would be misread"
             )
         return int(details["index"])
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from edge.errors import ModelError
-from edge.vision.cards import file_sha256
+from edge.vision.cards import ModelFile
 from edge.vision.detector import Detection
 from edge.vision.geometry import Box, Image
 
@@ -29,7 +29,7 @@ class YunetDetector:
     """
 
     def __init__(self, path: Path, min_score: float, long_side: int = 640) -> None:
-        self.identity = f"{path.stem}@{file_sha256(path)[:8]}"
+        self.model = ModelFile.of(path.stem, path)
         self._long_side = long_side
         try:
             self._network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), min_score, _NMS_IOU, _CANDIDATES)

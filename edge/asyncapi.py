@@ -1,0 +1,73 @@
+"""The AsyncAPI 3 document: which message comes on which topic, retained or not, at which quality of service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge import __version__
+from edge.messages import json_schema
+
+_PARAMETERS = {
+    "prefix": {"description": "mqtt.prefix", "default": "maskgate"},
+    "device": {"description": "device_id"},
+}
+_TOPICS: tuple[tuple[str, str, int, bool, str], ...] = (
+    (
+        "event",
+        "{prefix}/{device}/event",
+        1,
+        False,
+        "One verdict a person at a camera, one a face in a dropped-in file.",
+    ),
+    ("image", "{prefix}/{device}/image", 1, False, "One record a dropped-in file, also when it cannot be read."),
+    ("status", "{prefix}/{device}/status", 1, True, "The device's state, on change and every 60 s."),
+    ("availability", "{prefix}/{device}/availability", 1, True, "online or offline; offline is also the Last Will."),
+    (
+        "snapshot",
+        "{prefix}/{device}/snapshot/{source}",
+        0,
+        False,
+        "A JPEG of a source, only if privacy.snapshots is on.",
+    ),
+)
+_PAYLOADS: dict[str, dict[str, Any]] = {
+    "availability": {"contentType": "text/plain", "payload": {"type": "string", "enum": ["online", "offline"]}},
+    "snapshot": {"contentType": "image/jpeg", "payload": {"type": "string", "format": "binary"}},
+}
+
+
+def asyncapi_document() -> dict[str, Any]:
+    """Everything that the daemon publishes; it subscribes to nothing that changes what it does."""
+    schemas = {name: json_schema(name) for name in ("event", "image", "status")}
+    channels: dict[str, Any] = {}
+    operations: dict[str, Any] = {}
+    messages: dict[str, Any] = {}
+    for name, address, qos, retain, summary in _TOPICS:
+        parameters = dict(_PARAMETERS)
+        if name == "snapshot":
+            parameters["source"] = {"description": "name of the source"}
+        channels[name] = {
+            "address": address,
+            "parameters": parameters,
+            "messages": {name: {"$ref": f"#/components/messages/{name}"}},
+        }
+        operations[f"send_{name}"] = {
+            "action": "send",
+            "channel": {"$ref": f"#/channels/{name}"},
+            "summary": summary,
+            "bindings": {"mqtt": {"qos": qos, "retain": retain, "bindingVersion": "0.2.0"}},
+        }
+        messages[name] = _PAYLOADS.get(
+            name, {"contentType": "application/json", "payload": {"$ref": f"#/components/schemas/{name}"}}
+        )
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "maskgate",
+            "version": __version__,
+            "description": "Mask and no_mask verdicts at a door. Delivered at least once: drop doubles by id.",
+        },
+        "channels": channels,
+        "operations": operations,
+        "components": {"messages": messages, "schemas": schemas},
+    }

@@ -1,0 +1,151 @@
+"""Many pictures, once: paths in, one record each out, in the order of the sorted paths."""
+
+from __future__ import annotations
+
+import glob
+import os
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+
+from edge.assembly import Vision
+from edge.errors import ImageError, UnavailableError, UsageError
+from edge.messages import ImageRecord, failed_image_record, image_record, shown
+from edge.settings import Settings
+from edge.vision.image import decode, read_bytes
+from edge.vision.probe import looks_like_picture
+
+PICTURE_SUFFIXES = frozenset(
+    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".avif"]
+)
+_WINDOW = 8
+"""Files that are handed out ahead, for each process: enough to keep it busy, few enough to hold little."""
+
+
+def find_pictures(arguments: Iterable[str], *, recursive: bool) -> list[Path]:
+    """The files that are meant, sorted, each once.
+
+    A file that is named is taken whatever it is. In a folder those are taken that a picture's suffix or its first bytes
+    give away; names that begin with a dot are not.
+
+    Args:
+        arguments: files, folders, and globs.
+        recursive: whether folders are entered below the first level.
+
+    Raises:
+        UsageError: an argument matches nothing.
+    """
+    found: set[Path] = set()
+    for argument in arguments:
+        paths = [Path(argument)]
+        if not os.path.lexists(argument):
+            paths = [Path(match) for match in glob.glob(argument, recursive=True)]  # noqa: PTH207  Path.glob takes no absolute pattern
+            if not paths:
+                raise UsageError(f"{argument}: no such file or folder")
+        for path in paths:
+            found.update(_in_folder(path, recursive=recursive) if path.is_dir() else [path])
+    return sorted(found)
+
+
+def _in_folder(folder: Path, *, recursive: bool) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".")) if recursive else []
+        for name in names:
+            path = Path(parent, name)
+            if not name.startswith(".") and path.is_file() and _is_picture(path):
+                yield path
+
+
+def _is_picture(path: Path) -> bool:
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            return looks_like_picture(file.read(16))
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """How pictures are classified; travels to the worker processes."""
+
+    settings: Settings
+    whole_faces: bool
+
+    def vision(self) -> Vision:
+        """Loads the models; raises ModelError."""
+        return Vision.load_for_whole_faces(self.settings) if self.whole_faces else Vision.load(self.settings)
+
+
+def classify(path: Path, vision: Vision) -> ImageRecord:
+    """The record of one file; an unreadable one gives a record with an error."""
+    began = time.monotonic()
+    try:
+        image = decode(read_bytes(path))
+        faces = vision.analyzer.analyze(image)
+    except ImageError as error:
+        problem = str(error)
+    except (cv2.error, MemoryError) as error:
+        problem = f"cannot be analysed: {str(error) or 'out of memory'}"
+    else:
+        size = image.shape[1], image.shape[0]
+        return image_record(shown(path), size, faces, (time.monotonic() - began) * 1000, vision.identities)
+    return failed_image_record(shown(path), problem, (time.monotonic() - began) * 1000, vision.identities)
+
+
+def classify_all(paths: Sequence[Path], job: Job, processes: int) -> Iterator[ImageRecord]:
+    """Yields the records in the order of `paths` as they come.
+
+    Args:
+        paths: of the pictures.
+        job: how.
+        processes: that work; with 1 the work is done in this one.
+
+    Raises:
+        ModelError: a model cannot be loaded.
+        UnavailableError: a worker process was killed from outside, most often for want of memory.
+    """
+    vision = job.vision()
+    if processes == 1:
+        for path in paths:
+            yield classify(path, vision)
+        return
+    del vision  # it was loaded to find out that it can be
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), _start_worker, (job,))
+    try:
+        waiting: deque[Future[ImageRecord]] = deque()
+        for path in paths:
+            waiting.append(pool.submit(_classify_in_worker, path))
+            if len(waiting) >= _WINDOW * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise UnavailableError(
+            "a worker process was killed, most often for want of memory; use fewer --jobs"
+        ) from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+_worker_vision: Vision | None = None
+
+
+def _start_worker(job: Job) -> None:
+    global _worker_vision  # noqa: PLW0603  a process pool has no other place for what its workers keep
+    cv2.setNumThreads(1)
+    _worker_vision = job.vision()
+
+
+def _classify_in_worker(path: Path) -> ImageRecord:
+    if _worker_vision is None:
+        raise RuntimeError("the worker was not started")
+    return classify(path, _worker_vision)

@@ -1,0 +1,95 @@
+"""What `maskgate check` tries: everything that a start of the daemon would meet, without staying."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.assembly import load_classifier_of, load_detector_of
+from edge.errors import MaskgateError, UnavailableError
+from edge.mqtt.connection import Connection, UnsupportedProtocolError
+from edge.settings import CameraSource, FolderSource, Settings
+from edge.sources.capture import open_capture
+from edge.vision.tflite import runtime_name
+
+_FRAMES_TO_TRY = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One line: what was tried, what was found, and the error if it failed."""
+
+    what: str
+    found: str
+    error: MaskgateError | None = None
+
+
+def run_checks(settings: Settings, *, offline: bool) -> Iterator[Outcome]:
+    """Tries models, state directory, sources and broker, each on its own.
+
+    Args:
+        settings: a valid configuration.
+        offline: leave sources and broker alone.
+    """
+    yield _attempt("runtime", runtime_name)
+    yield _attempt("detector", lambda: load_detector_of(settings).model.identity)
+    yield _attempt("classifier", lambda: load_classifier_of(settings).model.identity)
+    if offline:
+        return
+    yield _attempt("state_dir", lambda: _writable(settings.state_dir))
+    for source in settings.sources:
+        if isinstance(source, CameraSource):
+            yield _attempt(f"source {source.name}", lambda source=source: _first_frame(source))  # type: ignore[misc]
+        else:
+            yield _attempt(f"source {source.name}", lambda source=source: _usable_folder(source))  # type: ignore[misc]
+    if settings.mqtt.host and settings.mqtt.host != "embedded":
+        yield _attempt("broker", lambda: _connect(settings))
+
+
+def _attempt(what: str, action: Callable[[], str]) -> Outcome:
+    try:
+        return Outcome(what, action())
+    except MaskgateError as error:
+        return Outcome(what, "", error)
+
+
+def _writable(folder: Path) -> str:
+    nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise UnavailableError(f"{folder}: {nearest} cannot be written to")
+    return str(folder) if nearest == folder else f"{folder} (will be made)"
+
+
+def _first_frame(source: CameraSource) -> str:
+    capture = open_capture(source.url)
+    try:
+        for _ in range(_FRAMES_TO_TRY):
+            image = capture.retrieve() if capture.grab() else None
+            if image is not None:
+                return f"{image.shape[1]} x {image.shape[0]} pixels"
+    finally:
+        capture.release()
+    raise UnavailableError("opens, but sends no frame")
+
+
+def _usable_folder(source: FolderSource) -> str:
+    return _writable(source.path)
+
+
+def _connect(settings: Settings) -> str:
+    name = f"maskgate-check-{secrets.token_hex(4)}"
+    versions = ["5", "3.1.1"] if settings.mqtt.protocol == "auto" else [settings.mqtt.protocol]
+    for version in versions:
+        try:
+            connection = Connection(settings.mqtt, version, name)
+        except UnsupportedProtocolError:
+            if version == versions[-1]:
+                raise
+            continue
+        connection.disconnect()
+        connection.close()
+        return f"{settings.mqtt.host}:{settings.mqtt.port} with MQTT {version}"
+    raise UnavailableError("no version of MQTT to try")

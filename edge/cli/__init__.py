@@ -1,0 +1,70 @@
+"""The command line: one file a command, each of which parses, calls one thing below, and prints."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from edge import __version__
+from edge.errors import MaskgateError
+
+_INTERNAL_ERROR = 70
+_COMMANDS = {
+    "run": "The daemon: all configured sources, until SIGTERM.",
+    "classify": "Classify pictures, folders or globs once.",
+    "demo": "See it work with nothing set up.",
+    "listen": "Print events as they come from the broker.",
+    "check": "Try the configuration, models, sources and broker.",
+    "schema": "Print the schema of what is published.",
+}
+
+
+class _LazyGroup(click.Group):
+    """Imports a command when it is used: `--help` and `schema` load no model and no OpenCV on a slow board."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"edge.cli.{name}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.version_option(__version__, prog_name="maskgate")
+def cli(debug: bool) -> None:  # noqa: FBT001  read from the command line by `main`, which outlives click's context
+    """Face-mask events over MQTT from cameras and folders."""
+
+
+def main() -> None:
+    """Entry point: every error becomes one line on stderr and its exit code."""
+    try:
+        sys.exit(cli(standalone_mode=False) or 0)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except MaskgateError as error:
+        if "--debug" in sys.argv:
+            raise
+        for line in str(error).splitlines():
+            click.echo(f"maskgate: {line}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read us has gone; say nothing more
+        sys.exit(0)
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        click.echo(f"maskgate: internal error: {error!r}; run again with --debug and report it", err=True)
+        sys.exit(_INTERNAL_ERROR)

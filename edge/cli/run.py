@@ -1,0 +1,26 @@
+"""`maskgate run`."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+
+import click
+
+from edge.cli.options import config_option
+from edge.daemon.daemon import Daemon
+from edge.daemon.logs import set_up_logs
+from edge.settings import load_settings
+
+
+@click.command()
+@config_option
+def run(config: Path | None) -> None:
+    """The daemon: all configured sources, until SIGTERM or SIGINT."""
+    settings = load_settings(config)
+    set_up_logs(settings.log.level)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    Daemon(settings).run(stop)

@@ -1,0 +1,119 @@
+"""The daemon's life: start the threads, say READY, watch over them, and end in order."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from edge.daemon.clock import Clock
+from edge.daemon.notify import notify, watchdog_interval_s
+from edge.daemon.parts import EMBEDDED, assemble
+from edge.daemon.worker import Worker
+from edge.errors import MaskgateError
+from edge.mqtt.embedded import EmbeddedBroker
+from edge.settings import Settings
+
+log = logging.getLogger(__name__)
+
+FIRST_LOOK_LIMIT_S = 10.0
+"""READY waits this long for the first source to be tried."""
+HUNG_AFTER_S = 20.0
+"""A pipeline or recorder that has not turned for this long hangs, and the watchdog is no longer fed."""
+STATUS_EVERY_S = 60.0
+_TICK_S = 0.25
+# Together under the 5 s that a stop may take. A source may hang in its driver and is not waited for.
+_STOP_PIPELINE_S, _STOP_RECORDER_S, _STOP_PUBLISHER_S, _STOP_BROKER_S = 1.0, 0.5, 3.2, 0.3
+
+
+class Daemon:
+    """Made from the configuration (see `assemble` for what can be wrong with it), then `run` once."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self._clock = clock or Clock()
+        self._parts = assemble(settings, self._clock)
+        self._broker = EmbeddedBroker(settings.mqtt.port) if settings.mqtt.host == EMBEDDED else None
+        self._sources: list[Worker] = []
+        self._inner: dict[str, Worker] = {}
+
+    def run(self, stop: threading.Event) -> None:
+        """Works until `stop` is set, then ends within 5 s; what was produced is in the outbox.
+
+        Raises:
+            MaskgateError: a thread died; all others have been stopped.
+            UnavailableError: the built-in broker cannot be started.
+        """
+        try:
+            self._start()
+            self._watch_over(stop)
+        finally:
+            self._end()
+
+    def _start(self) -> None:
+        parts = self._parts
+        if self._broker is not None:
+            self._inner["broker"] = Worker("broker", self._broker.run, _STOP_BROKER_S)
+            self._broker.wait_until_ready()
+        if parts.publisher is not None:
+            self._inner["publisher"] = Worker("publisher", parts.publisher.run, _STOP_PUBLISHER_S)
+        self._inner["recorder"] = Worker("recorder", parts.recorder.run, _STOP_RECORDER_S)
+        self._inner["pipeline"] = Worker("pipeline", parts.pipeline.run, _STOP_PIPELINE_S)
+        for name, (source, _) in parts.sources.items():
+            self._sources.append(Worker(f"source {name}", partial(source.watch, wake=parts.pipeline.wake), 0))
+
+    def _watch_over(self, stop: threading.Event) -> None:
+        ready_by = self._clock.monotonic() + FIRST_LOOK_LIMIT_S
+        ready, said, said_at, fed_at = False, None, 0.0, 0.0
+        feed_every_s = watchdog_interval_s()
+        while not stop.wait(_TICK_S):
+            now = self._clock.monotonic()
+            for worker in (*self._sources, *self._inner.values()):
+                if worker.died_of is not None:
+                    raise MaskgateError(f"the {worker.name} thread died: {worker.died_of!r}") from worker.died_of
+            problems = self._parts.report.problems()
+            if not ready and (self._tried() or now >= ready_by):
+                ready = True
+                notify("READY=1")
+                log.info("ready")
+            if ready and (problems != said or now - said_at >= STATUS_EVERY_S):
+                said, said_at = problems, now
+                self._say(problems)
+            if feed_every_s is not None and now - fed_at >= feed_every_s and self._turning(now):
+                fed_at = now
+                notify("WATCHDOG=1")
+
+    def _tried(self) -> bool:
+        """Whether any source has come up or has said why it does not."""
+        states = [source.state() for source, _ in self._parts.sources.values()]
+        return any(state.state != "waiting" or state.error is not None for state in states)
+
+    def _turning(self, now: float) -> bool:
+        return all(now - part.turned_at < HUNG_AFTER_S for part in (self._parts.pipeline, self._parts.recorder))
+
+    def _say(self, problems: list[str]) -> None:
+        notify(f"STATUS={'; '.join(problems) or 'running'}")
+        if self._parts.publisher is not None:
+            self._parts.publisher.set_status(self._parts.report.make(stopping=False).to_json())
+
+    def _end(self) -> None:
+        """Stops what produces before what takes: sources, pipeline, recorder, publisher, broker."""
+        notify("STOPPING=1")
+        log.info("stopping")
+        parts = self._parts
+        for source in self._sources:
+            source.ask_to_stop()
+        self._stop("pipeline", parts.pipeline.wake)
+        self._stop("recorder", parts.recorder.wake)
+        if parts.publisher is not None:
+            parts.publisher.set_status(parts.report.make(stopping=True).to_json())
+            self._stop("publisher", parts.publisher.wake)
+        self._stop("broker", lambda: None)
+        parts.close()
+
+    def _stop(self, name: str, wake: Callable[[], None]) -> None:
+        worker = self._inner.get(name)
+        if worker is not None:
+            worker.ask_to_stop()
+            wake()
+            worker.join()

@@ -1,0 +1,39 @@
+"""What the board says of itself."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
+_THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
+_THROTTLED_NOW = 0b1111
+"""Under-voltage, frequency capped, throttled, soft temperature limit; the bits from 16 on remember the past."""
+
+
+def temperature_c() -> float | None:
+    """Of the processor, in degrees Celsius; None where the system does not tell."""
+    text = _read(_THERMAL)
+    return round(int(text) / 1000, 1) if text.lstrip("-").isdecimal() else None
+
+
+def throttled() -> bool | None:
+    """Whether a Raspberry Pi runs slower than it could, for heat or weak power; None on other boards."""
+    text = _read(_THROTTLED)
+    try:
+        return bool(int(text, 16) & _THROTTLED_NOW)
+    except ValueError:
+        return None
+
+
+def rss_mb() -> float:
+    """Memory of this process that is in use, in MB (10^6 bytes)."""
+    resident_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return round(resident_pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

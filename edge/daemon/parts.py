@@ -1,0 +1,132 @@
+"""What the daemon is made of, wired together from the configuration. Starts nothing."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.assembly import Vision
+from edge.daemon.clock import Clock
+from edge.daemon.pipeline import CameraLane, Context, FolderLane, Lane, Pipeline, Tally
+from edge.daemon.recorder import Recorder
+from edge.daemon.report import StatusReport
+from edge.errors import ConfigError, UnavailableError
+from edge.mqtt.publisher import Publisher
+from edge.mqtt.topics import Topics
+from edge.outbox import Outbox
+from edge.people import DecisionRule, People
+from edge.settings import CameraSource, FolderSource, MqttSettings, Settings
+from edge.sources import Watched
+from edge.sources.camera import Camera
+from edge.sources.folder import Folder
+
+EMBEDDED = "embedded"
+_SECONDS_AN_HOUR = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """All that runs, by name. `close` when nothing runs any more."""
+
+    sources: dict[str, tuple[Watched, Lane]]
+    pipeline: Pipeline
+    recorder: Recorder
+    publisher: Publisher | None
+    outbox: Outbox
+    report: StatusReport
+    state_lock: int
+
+    def close(self) -> None:
+        self.outbox.close()
+        os.close(self.state_lock)
+
+
+def assemble(settings: Settings, clock: Clock) -> Parts:
+    """Loads the models, opens the state and connects the parts.
+
+    Raises:
+        ConfigError: there is nothing to do, a feature is switched on that is not there, or a folder is unusable.
+        ModelError: a model cannot be loaded.
+        UnavailableError: another daemon has the state directory, or it cannot be used.
+    """
+    _refuse_what_is_missing(settings)
+    vision = Vision.load(settings)
+    state_lock = _claim_state_dir(settings.state_dir)
+    limits = settings.outbox
+    outbox = Outbox(settings.state_dir / "outbox.sqlite3", limits.max_messages, limits.max_age_h * _SECONDS_AN_HOUR)
+    publisher = _publisher(settings, outbox)
+    cameras = [Camera(source, clock.monotonic) for source in settings.sources if isinstance(source, CameraSource)]
+    folders = [_folder(source, clock, outbox) for source in settings.sources if isinstance(source, FolderSource)]
+    recorder = Recorder(outbox, publisher, {folder.name: folder for folder in folders}, clock)
+    tally = Tally()
+    context = Context(
+        settings.device_id, vision.identities, clock, recorder, tally, settings.decision.publish_uncertain
+    )
+    decision = settings.decision
+    rule = DecisionRule(decision.min_frames, decision.agreement, decision.forget_after_s)
+    sources: dict[str, tuple[Watched, Lane]] = {}
+    for camera in cameras:
+        people = People(rule, secrets.token_hex(2))
+        sources[camera.name] = camera, CameraLane(camera, vision.analyzer, people, context)
+    for folder in folders:
+        sources[folder.name] = folder, FolderLane(folder, vision.analyzer, context)
+    return Parts(
+        sources=sources,
+        pipeline=Pipeline([lane for _, lane in sources.values()], clock),
+        recorder=recorder,
+        publisher=publisher,
+        outbox=outbox,
+        report=StatusReport(settings.device_id, clock, vision, tally, outbox, recorder, publisher, sources),
+        state_lock=state_lock,
+    )
+
+
+def _refuse_what_is_missing(settings: Settings) -> None:
+    problems = []
+    if not settings.sources:
+        problems.append('sources: none is configured; add a [[sources]] with kind = "camera" or "folder"')
+    if settings.homeassistant.discovery:
+        problems.append("homeassistant.discovery: is not in this version")
+    if settings.privacy.snapshots != "off":
+        problems.append("privacy.snapshots: are not in this version")
+    if settings.web.enabled:
+        problems.append("web.enabled: the local page is not in this version")
+    if problems:
+        raise ConfigError(*problems)
+
+
+def _claim_state_dir(path: Path) -> int:
+    """Makes the directory and takes its lock, which the kernel gives back when the process ends, however it ends."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UnavailableError(f"state_dir: {path} cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise UnavailableError(f"state_dir: {path} is in use by another maskgate; give each its own") from error
+    return lock
+
+
+def _publisher(settings: Settings, outbox: Outbox) -> Publisher | None:
+    mqtt = settings.mqtt
+    if not mqtt.host:
+        return None
+    if mqtt.host == EMBEDDED:
+        mqtt = MqttSettings(host="127.0.0.1", port=mqtt.port, prefix=mqtt.prefix)
+    return Publisher(mqtt, Topics(mqtt.prefix, settings.device_id), outbox)
+
+
+def _folder(settings: FolderSource, clock: Clock, outbox: Outbox) -> Folder:
+    folder = Folder(settings, clock.monotonic)
+    recorded = {file.claim for file in outbox.files(folder.name)}
+    try:
+        folder.recover(frozenset(recorded))
+    except OSError as error:
+        raise ConfigError(f"sources: {folder.name}: {settings.path} cannot be used: {error.strerror}") from error
+    return folder

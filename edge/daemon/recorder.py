@@ -1,0 +1,160 @@
+"""Takes what the pipeline found to the outbox and files to their end, so that analysis waits for no disk."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from edge.daemon.clock import Clock
+from edge.mqtt.publisher import Publisher
+from edge.outbox import Entry, FileDone, Outbox
+from edge.sources.folder import Folder
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT_EVERY_S = 1.0
+MEMORY_LIMIT = 10_000
+"""Entries that are kept while the disk refuses them; beyond this the oldest are lost, and counted."""
+BATCH = 500
+FOLDER_LIMIT = 64
+"""A folder is not read further while this many entries wait: its files are safer where they are."""
+_RETRY_S = 1.0
+
+
+class Recorder:
+    """The writing end of the outbox. `put` and `has_room` are for the pipeline, `run` is one thread.
+
+    Args:
+        outbox: takes the entries.
+        publisher: is woken after each write; None when nothing is published, and then all counts as published.
+        folders: by name, for the files that entries come from.
+        clock: for stamps.
+    """
+
+    def __init__(
+        self, outbox: Outbox, publisher: Publisher | None, folders: Mapping[str, Folder], clock: Clock
+    ) -> None:
+        self._outbox = outbox
+        self._publisher = publisher
+        self._folders = folders
+        self._clock = clock
+        self._waiting: deque[Entry] = deque()
+        self._writing: list[Entry] = []
+        self._changed = threading.Condition()
+        self._dirty = False
+        self.lost = 0
+        self.turned_at = clock.monotonic()
+        self._problems: dict[str, str] = {}
+
+    @property
+    def problem(self) -> str | None:
+        """What cannot be written now and why, None while all goes well."""
+        return next(iter(self._problems.values()), None)
+
+    def put(self, entry: Entry) -> None:
+        """Queues an entry; never blocks."""
+        with self._changed:
+            if len(self._waiting) >= MEMORY_LIMIT:
+                self._waiting.popleft()
+                self.lost += 1
+            self._waiting.append(entry)
+            self._changed.notify()
+
+    def has_room(self) -> bool:
+        """Whether a folder may be read further."""
+        return len(self._waiting) + len(self._writing) < FOLDER_LIMIT
+
+    def run(self, stop: threading.Event) -> None:
+        """Writes until `stop`, and then what is still queued."""
+        for folder in self._folders.values():
+            self._end_files(folder)
+        checkpoint_at = self._clock.monotonic()
+        while not stop.is_set():
+            self.turned_at = self._clock.monotonic()
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or stop.is_set(), CHECKPOINT_EVERY_S)
+            if not self._write_waiting():
+                stop.wait(_RETRY_S)
+            if self._clock.monotonic() - checkpoint_at >= CHECKPOINT_EVERY_S:
+                checkpoint_at = self._clock.monotonic()
+                self._keep_house()
+        self._write_waiting()
+        self._keep_house()
+
+    def wake(self) -> None:
+        """Makes `run` look at `stop`."""
+        with self._changed:
+            self._changed.notify()
+
+    def _write_waiting(self) -> bool:
+        while True:
+            with self._changed:
+                while self._waiting and len(self._writing) < BATCH:
+                    self._writing.append(self._waiting.popleft())
+            if not self._writing:
+                return True
+            if not self._attempt("outbox", lambda: self._write(self._writing)):
+                return False
+            recorded_files = {entry.source for entry in self._writing if entry.claim is not None}
+            self._writing = []
+            for name in recorded_files:
+                self._end_files(self._folders[name])
+
+    def _write(self, entries: list[Entry]) -> None:
+        numbered = self._outbox.add(entries, self._clock.now().timestamp())
+        self._dirty = True
+        if self._publisher is None:
+            self._outbox.confirm([message.seq for entry in numbered for message in entry.messages])
+        else:
+            self._publisher.wake()
+
+    def _keep_house(self) -> None:
+        self._attempt("outbox", self._trim_and_checkpoint)
+        for folder in self._folders.values():
+            if folder.on_done == "delete":
+                self._end_files(folder)
+
+    def _trim_and_checkpoint(self) -> None:
+        dropped = self._outbox.trim(self._clock.now().timestamp() if self._clock.synced() else None)
+        if dropped:
+            log.warning("outbox: %d of the oldest messages dropped at its limits", dropped)
+        if self._dirty or dropped:
+            self._outbox.checkpoint()
+            self._dirty = False
+
+    def _end_files(self, folder: Folder) -> None:
+        """Moves recorded files to where they belong; deletes those that are to go once the broker has their record."""
+        if folder.on_done == "delete":
+            files = self._outbox.published_files(folder.name)
+        else:
+            files = self._outbox.files(folder.name)
+        for file in files:
+            if not self._attempt(f"source {folder.name}", partial(self._end_file, folder, file)):
+                return  # the rest would fail likewise; all are tried again with the next file and at the next start
+
+    def _end_file(self, folder: Folder, file: FileDone) -> None:
+        if folder.on_done == "delete":
+            folder.delete(file.claim)
+        else:
+            try:
+                folder.finish(file.claim, file.failed, file.record)
+            except FileNotFoundError:
+                log.warning("source %s: %s was taken out of .processing by somebody else", folder.name, file.claim)
+        self._outbox.forget_file(file.source, file.claim)
+        self._dirty = True
+
+    def _attempt(self, what: str, action: Callable[[], None]) -> bool:
+        try:
+            action()
+        except (sqlite3.Error, OSError) as error:
+            problem = f"{what}: cannot be written: {error}"
+            if problem != self._problems.get(what):
+                log.error("%s", problem)  # noqa: TRY400  the reason is in the text, the place says nothing
+            self._problems[what] = problem
+            return False
+        self._problems.pop(what, None)
+        return True

@@ -1,0 +1,202 @@
+"""One connection to the broker: made, driven and dropped by a single thread, which also receives every callback."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge.errors import ConfigError, UnavailableError
+from edge.settings import MqttSettings
+
+CONNECT_LIMIT_S = 4.0
+"""For the TCP connection and the TLS handshake each; half of what a stop may take is the price of a silent host."""
+CONNACK_LIMIT_S = 8.0
+KEEPALIVE_S = 20
+_FAILURE = 0x80
+_UNSUPPORTED_PROTOCOL = (0x84, 0x01)
+_JSON = "application/json"
+
+
+class UnsupportedProtocolError(UnavailableError):
+    """The broker does not speak this version of MQTT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker says, retained, when the connection is lost."""
+
+    topic: str
+    payload: str
+
+
+class Connection:
+    """A connected client. `poll` must be called all the time; it returns when something came or `wake` was called.
+
+    Args:
+        settings: where and how.
+        version: `5` or `3.1.1`.
+        client_id: unique for each device; two of the same name throw each other out.
+        will: the Last Will, or None.
+        on_confirmed: called from `poll` with the number that `publish` gave and None, or why the broker refused it.
+
+    Raises:
+        UnsupportedProtocolError: the broker refuses this version.
+        UnavailableError: it cannot be reached, is silent, or refuses us; the text says which.
+    """
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        version: str,
+        client_id: str,
+        will: Will | None = None,
+        on_confirmed: Callable[[int, str | None], None] = lambda number, refusal: None,  # noqa: ARG005
+        on_message: Callable[[str, bytes], None] = lambda topic, payload: None,  # noqa: ARG005
+    ) -> None:
+        self.version = version
+        self._answer: ReasonCode | None = None
+        self._confirmed = on_confirmed
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._client = self._make_client(settings, version, client_id)
+        self._client.on_message = lambda _client, _data, message: on_message(message.topic, bytes(message.payload))
+        if will is not None:
+            self._client.will_set(will.topic, will.payload, qos=1, retain=True)
+        try:
+            self._connect(settings)
+        except UnavailableError:
+            self.close()
+            raise
+
+    def publish(self, topic: str, payload: str | bytes, qos: int = 1, *, retain: bool = False, schema: str = "") -> int:
+        """Hands a message to the socket.
+
+        Returns:
+            The number that `on_confirmed` will name.
+        """
+        return self._client.publish(topic, payload, qos, retain, self._properties(schema)).mid
+
+    def subscribe(self, topic: str) -> None:
+        """Asks for a topic filter at QoS 1."""
+        self._client.subscribe(topic, qos=1)
+
+    def poll(self, timeout_s: float) -> bool:
+        """Sends and receives what there is, waiting at most `timeout_s` for it.
+
+        Returns:
+            False when the connection is lost.
+        """
+        sock: socket.socket | None = self._client.socket()  # type: ignore[assignment]
+        if sock is None:
+            return False
+        unread_tls = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        writable: list[socket.socket] = [sock] if self._client.want_write() else []
+        wanted: list[socket.socket | int] = [sock, self._wake_read]
+        readable, writable, _ = select.select(wanted, writable, [], 0 if unread_tls else timeout_s)
+        if self._wake_read in readable:
+            os.read(self._wake_read, 4096)
+        codes = [
+            self._client.loop_read() if unread_tls or sock in readable else MQTTErrorCode.MQTT_ERR_SUCCESS,
+            self._client.loop_write() if writable else MQTTErrorCode.MQTT_ERR_SUCCESS,
+            self._client.loop_misc(),
+        ]
+        return all(code == MQTTErrorCode.MQTT_ERR_SUCCESS for code in codes)
+
+    def wake(self) -> None:
+        """Makes `poll` return; the one method for other threads."""
+        try:
+            os.write(self._wake_write, b"\0")
+        except (BlockingIOError, OSError):
+            return  # full means that it will wake anyway; closed, that nobody sleeps
+
+    def disconnect(self) -> None:
+        """Says goodbye, so that the broker does not say the will."""
+        self._client.disconnect()
+        self._client.loop_write()
+
+    def close(self) -> None:
+        """Drops the connection without a word."""
+        sock = self._client.socket()
+        if sock is not None:
+            sock.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+    def _make_client(self, settings: MqttSettings, version: str, client_id: str) -> mqtt.Client:
+        protocol = mqtt.MQTTv5 if version == "5" else mqtt.MQTTv311
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, protocol=protocol, reconnect_on_failure=False)
+        client.connect_timeout = CONNECT_LIMIT_S
+        if settings.username:
+            client.username_pw_set(settings.username, settings.password.get_secret_value() or None)
+        if settings.tls:
+            client.tls_set_context(tls_context(settings))
+        client.on_connect = self._on_connect
+        client.on_publish = self._on_publish
+        return client
+
+    def _connect(self, settings: MqttSettings) -> None:
+        where = f"{settings.host}:{settings.port}"
+        try:
+            self._client.connect(settings.host, settings.port, KEEPALIVE_S)
+        except ssl.SSLCertVerificationError as error:
+            raise UnavailableError(f"{where}: its certificate is not trusted: {error.verify_message}") from error
+        except ssl.SSLError as error:
+            raise UnavailableError(f"{where}: no TLS connection: {error.reason or error}") from error
+        except TimeoutError as error:
+            raise UnavailableError(f"{where}: does not answer") from error
+        except OSError as error:
+            raise UnavailableError(f"{where}: {error.strerror or error}") from error
+        deadline = time.monotonic() + CONNACK_LIMIT_S
+        while self._answer is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise UnavailableError(f"{where}: accepts the connection and says nothing; is it an MQTT broker?")
+            if not self.poll(left) and self._answer is None:
+                raise UnsupportedProtocolError(f"{where}: closes the connection at once; TLS on or off, MQTT version?")
+        if self._answer.value in _UNSUPPORTED_PROTOCOL:
+            raise UnsupportedProtocolError(f"{where}: does not speak MQTT {self.version}")
+        if self._answer.value >= _FAILURE or (self.version != "5" and self._answer.value != 0):
+            raise UnavailableError(f"{where}: refuses the connection: {self._answer}")
+
+    def _on_connect(self, _client: object, _data: object, _flags: object, reason: ReasonCode, _more: object) -> None:
+        self._answer = reason
+
+    def _on_publish(self, _client: object, _data: object, number: int, reason: ReasonCode, _more: object) -> None:
+        self._confirmed(number, str(reason) if reason.value >= _FAILURE else None)
+
+    def _properties(self, schema: str) -> Properties | None:
+        if self.version != "5" or not schema:
+            return None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.ContentType = _JSON
+        properties.PayloadFormatIndicator = 1
+        properties.UserProperty = [("schema", schema)]
+        return properties
+
+
+def tls_context(settings: MqttSettings) -> ssl.SSLContext:
+    """Verifies the broker against `ca_file` or the system's authorities; shows our certificate if there is one.
+
+    Raises:
+        ConfigError: one of the files is missing or is no certificate or key.
+    """
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+    except OSError as error:
+        raise ConfigError(f"mqtt.ca_file: {settings.ca_file}: {error.strerror or error}") from error
+    if settings.cert_file:
+        try:
+            context.load_cert_chain(settings.cert_file, settings.key_file)
+        except OSError as error:
+            raise ConfigError(f"mqtt.cert_file, mqtt.key_file: {error.strerror or error}") from error
+    return context

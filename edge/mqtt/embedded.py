@@ -1,0 +1,70 @@
+"""A small broker inside the program, for the demo and for trials. Not for a building: use mosquitto there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+
+from edge.errors import UnavailableError
+
+_START_LIMIT_S = 10.0
+_TICK_S = 0.1
+
+
+class EmbeddedBroker:
+    """amqtt on loopback, MQTT 3.1.1 only. `run` is one thread.
+
+    Args:
+        port: to listen on.
+
+    Raises:
+        UnavailableError: amqtt is not installed.
+    """
+
+    def __init__(self, port: int) -> None:
+        try:
+            import amqtt.broker  # noqa: F401
+        except ImportError as error:
+            raise UnavailableError("the built-in broker needs an extra: pip install 'maskgate[broker]'") from error
+        self.port = port
+        self._tried = threading.Event()
+        self._problem: str | None = "it does not start"
+
+    def wait_until_ready(self) -> None:
+        """Returns when it takes connections.
+
+        Raises:
+            UnavailableError: it does not, for example because the port is taken.
+        """
+        self._tried.wait(_START_LIMIT_S)
+        if self._problem:
+            raise UnavailableError(f"the built-in broker cannot use port {self.port}: {self._problem}")
+
+    def run(self, stop: threading.Event) -> None:
+        """Serves until `stop`; connected clients then see the connection close."""
+        asyncio.run(self._serve(stop))
+
+    async def _serve(self, stop: threading.Event) -> None:
+        from amqtt.broker import Broker
+        from amqtt.errors import AMQTTError
+
+        for name in ("amqtt", "transitions"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        broker = Broker(
+            {
+                "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{self.port}"}},
+                "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+            }
+        )
+        try:
+            await broker.start()
+        except (AMQTTError, OSError) as error:
+            self._problem = str(error)
+            self._tried.set()
+            return
+        self._problem = None
+        self._tried.set()
+        while not stop.is_set():
+            await asyncio.sleep(_TICK_S)
+        await broker.shutdown()

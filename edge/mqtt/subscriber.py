@@ -1,0 +1,64 @@
+"""The other side of the broker: receives what devices publish, for `maskgate listen` and the demo."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+
+from edge.backoff import Backoff
+from edge.errors import UnavailableError
+from edge.mqtt.connection import Connection, UnsupportedProtocolError
+from edge.settings import MqttSettings
+
+_POLL_S = 0.2
+
+
+def receive(
+    settings: MqttSettings,
+    topic: str,
+    on_message: Callable[[str, bytes], None],
+    ended: Callable[[], bool],
+    first_try_limit_s: float = 0,
+) -> None:
+    """Subscribes and calls `on_message` with topic and payload until `ended`; comes back after a lost connection.
+
+    Args:
+        settings: of the broker.
+        topic: a filter.
+        on_message: called in this thread.
+        ended: asked several times a second.
+        first_try_limit_s: how long the broker may be away at the start.
+
+    Raises:
+        UnavailableError: the broker was not there at the start.
+    """
+    name = f"maskgate-listen-{secrets.token_hex(4)}"
+    version = "3.1.1" if settings.protocol == "3.1.1" else "5"
+    backoff = Backoff(0.5, 10)
+    give_up_at: float | None = time.monotonic() + first_try_limit_s
+    while not ended():
+        try:
+            connection = Connection(settings, version, name, on_message=on_message)
+        except UnavailableError as error:
+            if isinstance(error, UnsupportedProtocolError) and settings.protocol == "auto" and version == "5":
+                version = "3.1.1"
+                continue
+            if give_up_at is not None and time.monotonic() >= give_up_at:
+                raise
+            _wait(backoff.wait(), ended)
+            continue
+        give_up_at = None
+        backoff.reset()
+        try:
+            connection.subscribe(topic)
+            while connection.poll(_POLL_S) and not ended():
+                pass
+        finally:
+            connection.close()
+
+
+def _wait(seconds: float, ended: Callable[[], bool]) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not ended():
+        time.sleep(_POLL_S)

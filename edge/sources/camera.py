@@ -1,0 +1,147 @@
+"""A camera: a grabber that never falls behind, a slot for the latest frame, and patience when the camera is away."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import zlib
+from collections.abc import Callable
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from edge.backoff import Backoff
+from edge.errors import UnavailableError
+from edge.settings import CameraSource
+from edge.sources import Frame, Monotonic, SourceState, Wake
+from edge.sources.capture import Capture, open_capture, without_password
+from edge.vision.geometry import Image
+
+log = logging.getLogger(__name__)
+
+RETRY_FIRST_S = 1.0
+RETRY_CEILING_S = 30.0
+STALLED_AFTER_S = 10.0
+"""A camera that has sent no frame for this long hangs, whatever its driver says."""
+FROZEN_AFTER_S = 60.0
+"""A live sensor has noise: the same picture to the last bit for a minute is a frozen one."""
+_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+_SAMPLED = (slice(None, None, 8), slice(None, None, 8))
+
+
+class Camera:
+    """One camera source.
+
+    The grabber reads every frame, so that the camera's own queue never grows old, and decodes those that are due.
+    A frame that nobody took before the next one is gone: the latest wins.
+    """
+
+    kind: Literal["camera"] = "camera"
+
+    def __init__(
+        self, settings: CameraSource, clock: Monotonic, opener: Callable[[str], Capture] = open_capture
+    ) -> None:
+        self.name = settings.name
+        self.region = settings.region
+        self._settings = settings
+        self._clock = clock
+        self._open = opener
+        self._lock = threading.Lock()
+        self._slot: Frame | None = None
+        self._frames = 0
+        self._opened = 0
+        self._connected = False
+        self._last_frame_at: float | None = None
+        self._last_change_at: float | None = None
+        self._fingerprint: int | None = None
+        self._error: str | None = None
+
+    def watch(self, stop: threading.Event, wake: Wake) -> None:
+        """Opens, grabs, and opens again with back-off until `stop`."""
+        backoff = Backoff(RETRY_FIRST_S, RETRY_CEILING_S)
+        while not stop.is_set():
+            try:
+                capture = self._open(self._settings.url)
+            except UnavailableError as error:
+                self._lose(str(error))
+            else:
+                try:
+                    if self._grab_until_lost(capture, stop, wake):
+                        backoff.reset()
+                finally:
+                    capture.release()
+                if capture.frame_interval_s and not stop.is_set():
+                    self._lose("the file has been played to its end")
+                    stop.wait()
+            stop.wait(backoff.wait())
+
+    def take(self) -> Frame | None:
+        """The latest frame, once."""
+        with self._lock:
+            frame, self._slot = self._slot, None
+            return frame
+
+    def state(self) -> SourceState:
+        """How the camera is now; computed from when frames came, so that a hanging driver cannot hide."""
+        now = self._clock()
+        with self._lock:
+            state: Literal["ok", "waiting", "lost", "stalled"] = "ok"
+            error = self._error
+            if self._last_frame_at is None:
+                state = "waiting"
+            elif not self._connected:
+                state = "lost"
+            elif now - self._last_frame_at > STALLED_AFTER_S:
+                state, error = "stalled", f"no frame for {now - self._last_frame_at:.0f} s"
+            elif self._last_change_at is not None and now - self._last_change_at > FROZEN_AFTER_S:
+                state, error = "stalled", f"the same picture for {now - self._last_change_at:.0f} s"
+            return SourceState(state, self._frames, max(0, self._opened - 1), self._last_frame_at, error)
+
+    def _grab_until_lost(self, capture: Capture, stop: threading.Event, wake: Wake) -> bool:
+        """Returns whether any frame came."""
+        with self._lock:
+            self._opened += 1
+        due = self._clock()
+        next_of_file = due
+        came = False
+        while not stop.is_set():
+            if not capture.grab():
+                self._lose(f"{without_password(self._settings.url)}: the stream broke off")
+                return came
+            now = self._clock()
+            if now >= due:
+                image = capture.retrieve()
+                if image is None or image.size == 0:
+                    self._lose(f"{without_password(self._settings.url)}: sends what cannot be decoded")
+                    return came
+                self._put(self._turned(image), now)
+                came = True
+                wake()
+                due = max(due + 1 / self._settings.max_fps, now)
+            if capture.frame_interval_s:
+                next_of_file += capture.frame_interval_s
+                stop.wait(max(0.0, next_of_file - self._clock()))
+        return came
+
+    def _put(self, image: Image, now: float) -> None:
+        fingerprint = zlib.crc32(image[_SAMPLED].tobytes())
+        with self._lock:
+            if not self._connected:
+                log.info("source %s: frames of %d x %d pixels", self.name, image.shape[1], image.shape[0])
+            self._connected, self._error = True, None
+            if fingerprint != self._fingerprint:
+                self._fingerprint, self._last_change_at = fingerprint, now
+            self._frames += 1
+            self._last_frame_at = now
+            self._slot = Frame(image, now)
+
+    def _turned(self, image: Image) -> Image:
+        turn = _TURNS.get(self._settings.rotate)
+        return image if turn is None else np.asarray(cv2.rotate(image, turn), np.uint8)
+
+    def _lose(self, error: str) -> None:
+        with self._lock:
+            if self._connected or error != self._error:
+                log.warning("source %s: %s", self.name, error)
+            self._connected, self._error = False, error

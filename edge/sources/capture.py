@@ -1,0 +1,147 @@
+"""The narrow seam to whatever delivers frames: OpenCV for devices, files and streams, picamera2 for CSI cameras."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+import edge.vision  # noqa: F401  sets what OpenCV reads when it is loaded
+from edge.errors import UnavailableError
+from edge.sources.demo import DEMO_URL, DemoCapture
+from edge.vision.geometry import Image
+
+# TCP because a lossy UDP stream shows smeared faces; one second of stream analysis, not five, before the first frame.
+os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp|analyzeduration;1000000")
+
+import cv2
+
+OPEN_LIMIT_S = 5.0
+READ_LIMIT_S = 4.0
+_FILE_FPS = 25.0
+_CSI_SIZE = (1280, 720)
+
+
+class Capture(Protocol):
+    """An open camera. `grab` blocks for at most `READ_LIMIT_S`; after False or None it is released, not asked again."""
+
+    frame_interval_s: float
+    """0 for a live camera, which sets the pace itself; the time from frame to frame of a file."""
+
+    def grab(self) -> bool:
+        """Takes the next frame from the camera; False when there is none any more."""
+        ...
+
+    def retrieve(self) -> Image | None:
+        """The pixels of the grabbed frame, BGR."""
+        ...
+
+    def release(self) -> None: ...
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown: `rtsp://user:***@host/path`."""
+    return re.sub(r"(://[^/@:]*):[^@]*@", r"\1:***@", url)
+
+
+def open_capture(url: str) -> Capture:
+    """Opens a device path, a file, an http(s) or rtsp stream, or `picamera:0`.
+
+    Raises:
+        UnavailableError: it cannot be opened now; trying again later may work.
+    """
+    if url == DEMO_URL:
+        return DemoCapture()
+    if url.startswith("picamera:"):
+        return PiCapture(url.removeprefix("picamera:"))
+    return OpenCvCapture(url)
+
+
+class OpenCvCapture:
+    """`cv2.VideoCapture` with both of its time limits set."""
+
+    def __init__(self, url: str) -> None:
+        path = Path(url)
+        self.frame_interval_s = 0.0
+        if "://" in url:
+            limits = [
+                cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
+                round(OPEN_LIMIT_S * 1000),
+                cv2.CAP_PROP_READ_TIMEOUT_MSEC,
+                round(READ_LIMIT_S * 1000),
+            ]
+            self._capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
+        elif path.is_char_device():
+            self._capture = cv2.VideoCapture(url, cv2.CAP_V4L2)
+            self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        elif path.is_file():
+            self._capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG)
+            fps = self._capture.get(cv2.CAP_PROP_FPS)
+            self.frame_interval_s = 1 / fps if 1 <= fps <= 1000 else 1 / _FILE_FPS
+        else:
+            raise UnavailableError(f"{url}: there is no such device or file")
+        if not self._capture.isOpened():
+            self._capture.release()
+            raise UnavailableError(f"{without_password(url)}: does not answer, or with nothing that is a video")
+
+    def grab(self) -> bool:
+        return self._capture.grab()
+
+    def retrieve(self) -> Image | None:
+        there, image = self._capture.retrieve()
+        return np.asarray(image, np.uint8) if there else None
+
+    def release(self) -> None:
+        self._capture.release()
+
+
+class PiCapture:
+    """A CSI camera through picamera2, which comes with Raspberry Pi OS and not from the package index.
+
+    Each request is given back at once: the camera stops when its few buffers are all lent (picamera2 issue 1125).
+    """
+
+    frame_interval_s = 0.0
+
+    def __init__(self, number: str) -> None:
+        if not number.isdecimal():
+            raise UnavailableError(
+                f"picamera:{number}: after the colon comes the camera's number, for example picamera:0"
+            )
+        try:
+            from picamera2 import Picamera2
+        except ImportError as error:
+            raise UnavailableError(
+                "picamera2 is not there: apt install python3-picamera2, and let the virtual environment see it "
+                "(--system-site-packages)"
+            ) from error
+        try:
+            self._camera: Any = Picamera2(int(number))
+            # What libcamera calls RGB888 lies in memory as blue, green, red.
+            main = {"size": _CSI_SIZE, "format": "RGB888"}
+            self._camera.configure(self._camera.create_video_configuration(main=main))
+            self._camera.start()
+        except (RuntimeError, IndexError, OSError) as error:
+            raise UnavailableError(f"picamera:{number}: {error}") from error
+        self._image: Image | None = None
+
+    def grab(self) -> bool:
+        try:
+            request = self._camera.capture_request(wait=READ_LIMIT_S)
+        except (TimeoutError, RuntimeError):
+            return False
+        try:
+            self._image = np.array(request.make_array("main"), np.uint8)
+        finally:
+            request.release()
+        return True
+
+    def retrieve(self) -> Image | None:
+        return self._image
+
+    def release(self) -> None:
+        self._camera.stop()
+        self._camera.close()

@@ -1,0 +1,261 @@
+"""A watched folder: files are claimed by renaming, and end in done/ or failed/, or are deleted once published.
+
+The folder itself is the queue. inotify only wakes; a scan decides what is there, so a missed or overflowed event, a
+network mount without events, and a restart are all the same case. A file is ready when its writer closed or moved it,
+or, where no event told so, when two scans at least `SETTLED_AFTER_S` apart saw the same size and time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import stat
+import threading
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import inotify_simple
+
+from edge.errors import ImageError
+from edge.settings import FolderSource
+from edge.sources import Monotonic, SourceState, Wake
+from edge.vision.geometry import Image
+from edge.vision.image import decode, read_bytes
+
+log = logging.getLogger(__name__)
+
+SCAN_EVERY_S = 2.0
+SETTLED_AFTER_S = 1.0
+IGNORED_SUFFIXES = (".part", ".tmp", ".crdownload")
+PROCESSING, DONE, FAILED = ".processing", "done", "failed"
+_EVENTS = inotify_simple.flags.CLOSE_WRITE | inotify_simple.flags.MOVED_TO | inotify_simple.flags.ONLYDIR
+_UNFINISHED = ".json.tmp"
+_LONGEST_NAME = 255 - len(f".{_UNFINISHED}")
+"""In bytes: what file systems allow, less what the record's temporary name adds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A claimed file. Exactly one of `image` and `error` is not None.
+
+    `name` is the file's name as it was dropped in; `claim` is what it is called in .processing/ and unique there.
+    """
+
+    claim: str
+    name: str
+    sha256: str
+    image: Image | None
+    error: str | None
+    at: float
+
+
+class Folder:
+    """One folder source. `take` and `finish` are for the pipeline and the recorder, `watch` for the source's thread."""
+
+    kind: Literal["folder"] = "folder"
+
+    def __init__(self, settings: FolderSource, clock: Monotonic) -> None:
+        self.name = settings.name
+        self.on_done = settings.on_done
+        self._inbox = settings.path
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._closed: set[str] = set()
+        self._seen: dict[str, tuple[tuple[int, int], float]] = {}
+        self._claimed: deque[str] = deque()
+        self._ready: deque[str] = deque()
+        self._frames = 0
+        self._last_frame_at: float | None = None
+        self._error: str | None = None
+        self._scanned = False
+
+    # The source's thread
+
+    def watch(self, stop: threading.Event, wake: Wake) -> None:
+        """Wakes the pipeline when a writer has closed or moved a file, and every `SCAN_EVERY_S` in any case."""
+        while not stop.is_set():
+            try:
+                with inotify_simple.INotify() as notify:
+                    notify.add_watch(self._inbox, _EVENTS)
+                    self._scan()
+                    wake()
+                    self._wait_for_files(notify, stop, wake)
+            except OSError as error:
+                self._fail(f"{self._inbox}: {error.strerror}")
+                stop.wait(SCAN_EVERY_S)
+
+    def _wait_for_files(self, notify: inotify_simple.INotify, stop: threading.Event, wake: Wake) -> None:
+        scanned_at = self._clock()
+        while not stop.is_set():
+            events = notify.read(timeout=200)
+            names = {event.name for event in events if event.name}
+            with self._lock:
+                self._closed |= names
+            overflowed = any(event.mask & inotify_simple.flags.Q_OVERFLOW for event in events)
+            gone = any(event.mask & inotify_simple.flags.IGNORED for event in events)
+            if names or overflowed or gone or self._clock() - scanned_at >= SCAN_EVERY_S:
+                scanned_at = self._clock()
+                self._scan()
+                wake()
+            if gone:
+                return
+
+    def _scan(self) -> None:
+        """Finds what is ready. Raises OSError if the folder cannot be listed."""
+        now = self._clock()
+        with os.scandir(self._inbox) as entries:
+            facts = {entry.name: entry.stat(follow_symlinks=False) for entry in entries if _is_wanted(entry)}
+        with self._lock:
+            seen, ready = {}, []
+            queued = set(self._ready)
+            for name, fact in facts.items():
+                signature = (fact.st_size, fact.st_mtime_ns)
+                before, since = self._seen.get(name, (None, now))
+                if before != signature:
+                    since = now
+                seen[name] = (signature, since)
+                if name not in queued and (name in self._closed or now - since >= SETTLED_AFTER_S):
+                    ready.append(name)
+            self._seen = seen
+            self._closed &= facts.keys() - set(ready)
+            self._ready.extend(sorted(ready, key=lambda name: (facts[name].st_mtime_ns, name)))
+            self._error, self._scanned = None, True
+
+    # The pipeline's thread
+
+    def recover(self, finished: frozenset[str]) -> list[str]:
+        """Makes the sub-folders and looks for what an earlier run had claimed.
+
+        Args:
+            finished: claims whose record is already in the outbox.
+
+        Returns:
+            Those of `finished` that still lie in .processing/ and are to be finished; the others will be taken again.
+
+        Raises:
+            OSError: the folders cannot be made or read.
+        """
+        for folder in (self._inbox, *(self._inbox / name for name in (PROCESSING, DONE, FAILED))):
+            folder.mkdir(parents=True, exist_ok=True)
+        for target in (self._inbox / DONE, self._inbox / FAILED):
+            _complete_records(target)
+        left = sorted(path.name for path in (self._inbox / PROCESSING).iterdir())
+        self._claimed.extend(claim for claim in left if claim not in finished)
+        return [claim for claim in left if claim in finished]
+
+    def take(self) -> Dropped | None:
+        """Claims and reads the next file, None if none is ready."""
+        while True:
+            if self._claimed:
+                return self._read(self._claimed.popleft())
+            with self._lock:
+                if not self._ready:
+                    return None
+                name = self._ready.popleft()
+                self._seen.pop(name, None)
+            try:
+                claim = self._claim(name)
+            except FileNotFoundError:
+                continue  # taken away again by whoever put it there
+            except OSError as error:
+                self._fail(f"{name} cannot be claimed: {error.strerror}")
+                return None
+            return self._read(claim)
+
+    def _claim(self, name: str) -> str:
+        processing = self._inbox / PROCESSING
+        claim, number = name, 0
+        while os.path.lexists(processing / claim):
+            number += 1
+            claim = f".{number}~{name}"  # no dropped-in name begins with a dot, so this can be told apart
+        (self._inbox / name).rename(processing / claim)
+        return claim
+
+    def _read(self, claim: str) -> Dropped:
+        path = self._inbox / PROCESSING / claim
+        now = self._clock()
+        image, error, sha256 = None, None, hashlib.sha256().hexdigest()
+        try:
+            data = read_bytes(path, flags=os.O_NOFOLLOW)
+            sha256 = hashlib.sha256(data).hexdigest()
+            image = decode(data)
+        except ImageError as problem:
+            error = str(problem)
+        with self._lock:
+            self._frames += 1
+            self._last_frame_at = now
+        return Dropped(claim, _dropped_name(claim), sha256, image, error, now)
+
+    # The recorder's thread
+
+    def finish(self, claim: str, failed: bool, record: str) -> None:  # noqa: FBT001
+        """Moves a recorded file to done/ or failed/, its record beside it.
+
+        Raises:
+            OSError: it cannot be moved now; it is finished at the next start.
+        """
+        target = self._inbox / (FAILED if failed else DONE)
+        name = _free_name(target, _dropped_name(claim))
+        unfinished = target / f".{name}{_UNFINISHED}"
+        unfinished.write_text(record + "\n", encoding="utf-8")
+        (self._inbox / PROCESSING / claim).rename(target / name)
+        unfinished.rename(target / f"{name}.json")
+
+    def delete(self, claim: str) -> None:
+        """Deletes a published file."""
+        (self._inbox / PROCESSING / claim).unlink(missing_ok=True)
+
+    def state(self) -> SourceState:
+        """`waiting` before the first look into the folder, `lost` while it cannot be listed."""
+        with self._lock:
+            state: Literal["ok", "waiting", "lost"] = "ok" if self._error is None else "lost"
+            if not self._scanned:
+                state = "waiting"
+            return SourceState(state, self._frames, 0, self._last_frame_at, self._error)
+
+    def _fail(self, error: str) -> None:
+        with self._lock:
+            if error != self._error:
+                log.warning("source %s: %s", self.name, error)
+            self._error = error
+
+
+def _is_wanted(entry: os.DirEntry[str]) -> bool:
+    if entry.name.startswith(".") or entry.name.endswith(IGNORED_SUFFIXES):
+        return False
+    mode = entry.stat(follow_symlinks=False).st_mode
+    return stat.S_ISREG(mode) or stat.S_ISLNK(mode)
+
+
+def _dropped_name(claim: str) -> str:
+    return claim.split("~", 1)[1] if claim.startswith(".") else claim
+
+
+def _free_name(folder: Path, name: str) -> str:
+    """`name`, or `stem-1.ext` and on, such that neither it nor its .json is taken in `folder`."""
+    stem, suffix = Path(name).stem, Path(name).suffix
+    number, free = 0, name
+    while os.path.lexists(folder / free) or os.path.lexists(folder / f"{free}.json") or _too_long(free):
+        if _too_long(free):
+            stem = stem[:-1]
+        else:
+            number += 1
+        free = f"{stem}-{number}{suffix}" if number else f"{stem}{suffix}"
+    return free
+
+
+def _too_long(name: str) -> bool:
+    return len(os.fsencode(name)) > _LONGEST_NAME
+
+
+def _complete_records(folder: Path) -> None:
+    """Puts the records in place whose pictures a killed run had moved, and drops those whose pictures it had not."""
+    for unfinished in folder.glob(f".*{_UNFINISHED}"):
+        picture = folder / unfinished.name[1 : -len(_UNFINISHED)]
+        if os.path.lexists(picture):
+            unfinished.rename(folder / f"{picture.name}.json")
+        else:
+            unfinished.unlink()
