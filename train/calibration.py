@@ -1,0 +1,62 @@
+"""Temperature and thresholds, both found on the validation part with the int8 file that will be shipped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.vision.cards import Thresholds
+from edge.vision.classifier import calibrated
+from train import metrics
+from train.metrics import Flags, Floats
+
+_TEMPERATURES = np.exp(np.linspace(np.log(0.3), np.log(4), 80))
+_LEAST_SURE = 0.6
+"""No face is decided at less than this, however good the validation part looks."""
+
+
+def mask_probability(probabilities: NDArray[np.floating], labels: tuple[str, ...], temperature: float) -> Floats:
+    """What the daemon calls `p_mask`, by its own function; `probabilities` has shape (n, labels)."""
+    mask, bare = labels.index("mask"), labels.index("no_mask")
+    scaled = np.stack([calibrated(np.asarray(row, np.float32), temperature) for row in probabilities])
+    return np.asarray(scaled[:, mask] / (scaled[:, mask] + scaled[:, bare]))
+
+
+def fit_temperature(
+    probabilities: NDArray[np.floating], labels: tuple[str, ...], is_mask: Flags, weights: Floats
+) -> float:
+    """The temperature with the smallest log loss (Guo et al. 2017), to about 3 %."""
+    losses = [
+        metrics.log_loss(mask_probability(probabilities, labels, float(temperature)), is_mask, weights)
+        for temperature in _TEMPERATURES
+    ]
+    return round(float(_TEMPERATURES[int(np.argmin(losses))]), 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """At most this share wrong among the decided; each side of the band is held to it by itself."""
+
+    wrong: float = 0.01
+
+
+def choose_thresholds(p_mask: Floats, is_mask: Flags, weights: Floats, goal: Goal = Goal()) -> Thresholds:
+    """The widest decided ranges on both sides that hold the goal.
+
+    Each side is held to the goal, not only their sum: a door that sees mostly bare faces must trust them as well.
+    """
+    above = _edge(p_mask, is_mask, weights, goal.wrong)
+    below = 1 - _edge(1 - p_mask, ~is_mask, weights, goal.wrong)
+    return Thresholds(mask_above=round(above, 3), no_mask_below=round(below, 3))
+
+
+def _edge(score: Floats, right: Flags, weights: Floats, wrong: float) -> float:
+    """The lowest edge, at least `_LEAST_SURE`, above which at most the given share of weight is wrong."""
+    for edge in np.arange(_LEAST_SURE, 0.991, 0.005):
+        inside = score >= edge
+        total = float(weights[inside].sum())
+        if total and float(weights[inside & ~right].sum()) / total <= wrong:
+            return float(edge)
+    return 0.99

@@ -1,0 +1,40 @@
+"""`maskgate-train evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("manifest", type=click.Path(path_type=Path, exists=True))
+@click.option("--split", "part", type=click.Choice(["train", "val", "test", "all"]), default="test", show_default=True)
+@click.option("--margin", type=click.FloatRange(-0.3, 1.0), help="Around the face box, instead of the card's.")
+@click.option("--json", "output", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures there.")
+def evaluate(model: Path, manifest: Path, part: str, margin: float | None, output: Path | None) -> None:
+    """Measures the int8 file MODEL itself on a part of MANIFEST, by group."""
+    from edge.errors import UsageError
+    from train.dataset import open_dataset, with_boxes
+    from train.evaluation import figures_of
+    from train.judging import judge
+
+    dataset = with_boxes(open_dataset(manifest))
+    samples = dataset.samples if part == "all" else dataset.part(part)
+    if not samples:
+        raise UsageError(f"the manifest has no {part} part")
+    figures = figures_of(judge(model, samples, dataset.store(), margin))
+    for name, value in figures.items():
+        if name not in ("slices", "worst_slice"):
+            click.echo(f"{name:32} {'-' if value is None else value}")
+    for entry in figures["slices"]:
+        click.echo(
+            f"  {entry['name']:44} {entry['faces']:5} faces {entry['groups']:5} groups"
+            f"  right {entry['right']}  uncertain {entry['uncertain']}"
+        )
+    if figures["worst_slice"]:
+        click.echo(f"worst slice: {figures['worst_slice']['name']}, right {figures['worst_slice']['right']}")
+    if output:
+        output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,84 @@
+"""`maskgate-train fit`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from edge.errors import UsageError
+
+
+@click.command()
+@click.argument("manifest", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "-o", "--output", "run", type=click.Path(path_type=Path, file_okay=False), required=True, help="Run folder."
+)
+@click.option("--arch", type=click.Choice(["mobilenet_v2", "cnn3", "cnn4"]), help="Network; the preset's if not given.")
+@click.option("--alpha", type=click.FloatRange(0.1, 2.0), help="Width of MobileNetV2.")
+@click.option("--size", type=click.IntRange(32, 320), help="Side of the input in pixels.")
+@click.option("--preset", help="maskgate, bangkit or fakhrezi; by default the one of the architecture.")
+@click.option("--weights", help="imagenet, none, or a .weights.h5 file. Default: imagenet for MobileNetV2.")
+@click.option(
+    "--landmarks",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="YuNet .onnx: lets masks be drawn on bare faces.",
+)
+@click.option("--epochs", type=click.IntRange(1), help="Of the last phase, at most.")
+@click.option("--steps", type=click.IntRange(1), help="Batches an epoch, for presets that draw at random.")
+@click.option("--seed", type=int, default=1, show_default=True)
+def fit(
+    manifest: Path,
+    run: Path,
+    arch: str | None,
+    alpha: float | None,
+    size: int | None,
+    preset: str | None,
+    weights: str | None,
+    landmarks: Path | None,
+    epochs: int | None,
+    steps: int | None,
+    seed: int,
+) -> None:
+    """Trains on the `train` part of MANIFEST, keeps the best weights by `val`, goes on if RUN was interrupted."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from train.cli.progress import fit_progress
+    from train.experiment import Choices
+    from train.experiment import fit as run_fit
+    from train.runs import RunFolder
+
+    choices = Choices(
+        arch=arch,
+        preset=preset,
+        alpha=alpha,
+        size=size,
+        epochs=epochs,
+        steps=steps,
+        weights=_weights(weights, arch),
+        landmarks=landmarks,
+        seed=seed,
+        command=_command(),
+    )
+    with fit_progress() as progress:
+        run_fit(manifest, RunFolder(run), choices, progress, lambda text: click.echo(text, err=True))
+    click.echo(run)
+
+
+def _weights(given: str | None, arch: str | None) -> Path | str | None:
+    if given == "none" or (given is None and arch in ("cnn3", "cnn4")):
+        return None
+    if given in (None, "imagenet"):
+        return "imagenet"
+    path = Path(given)
+    if not path.is_file():
+        raise UsageError(f"--weights: no file {given}; or say imagenet or none")
+    return path
+
+
+def _command() -> str:
+    """The command as typed, with folders left out of the paths in it: a card names no machine."""
+    words = [word if word.startswith("-") or "/" not in word else Path(word).name for word in sys.argv[1:]]
+    return shlex.join(["maskgate-train", *words])

@@ -1,0 +1,21 @@
+"""`maskgate-train report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="FILE.html")
+def report(run: Path, output: Path) -> None:
+    """Writes one HTML file about RUN: curves, confusion matrix, calibration, slices, worst mistakes."""
+    from train.cli.progress import counted
+    from train.report import write_report
+    from train.runs import RunFolder
+
+    with counted("judging") as progress:
+        write_report(RunFolder(run), output, progress)
+    click.echo(output)

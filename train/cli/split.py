@@ -1,0 +1,57 @@
+"""`maskgate-train split`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Manifest to write."
+)
+@click.option("--ratios", type=float, nargs=3, default=(0.8, 0.1, 0.1), show_default=True, help="train val test")
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--reshuffle", is_flag=True, help="Pool the published split and deal it out again in its proportions.")
+@click.option("--keep-published", is_flag=True, help="Keep split and labels as published, leaks included.")
+def split(
+    data: Path, output: Path, ratios: tuple[float, float, float], seed: int, *, reshuffle: bool, keep_published: bool
+) -> None:
+    """Writes a manifest of DATA (folder, zip or manifest) with its parts; a group is never in two of them.
+
+    Copies and near copies are found first if DATA names no groups.
+    """
+    from edge.errors import UsageError
+    from train import split as parts
+    from train.cli.progress import counted
+    from train.dataset import open_dataset
+    from train.samples import rebased, write_manifest
+
+    if reshuffle and keep_published:
+        raise UsageError("--reshuffle and --keep-published exclude each other")
+    dataset = open_dataset(data)
+    with counted("reading") as progress:
+        found = parts.grouped(dataset, progress)
+    if len(found.samples) < len(dataset.samples):
+        click.echo(f"{len(dataset.samples) - len(found.samples)} files cannot be read and are left out", err=True)
+    if keep_published:
+        samples = parts.as_published(found.samples)
+        leaking = len(parts.leaking_groups(samples))
+        if leaking:
+            click.echo(
+                f"{leaking} groups are on two sides of the published split: its validation score is no accuracy",
+                err=True,
+            )
+    else:
+        samples = (
+            parts.reshuffled(found.samples, seed)
+            if reshuffle
+            else parts.split(found.samples, parts.Ratios(*ratios), seed)
+        )
+        parts.check_groups(samples)
+    write_manifest(output, rebased(samples, found.root, output.parent))
+    for (part, label), count in sorted(Counter((sample.split, sample.label) for sample in samples).items()):
+        click.echo(f"{part or '-':6} {label or '-':10} {count}")

@@ -1,0 +1,169 @@
+"""Puts a run together: manifest, pictures, recipe, network, validation; then trains it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edge.errors import UsageError
+from train.architectures import ARCHITECTURES, load_keras
+from train.dataset import Dataset, open_dataset, with_boxes
+from train.fit import Progress, Trainer
+from train.labels import INCORRECT, MASK, NO_FACE, NO_MASK
+from train.presets import PRESETS, Preset
+from train.progress import Note, silent
+from train.recipes import BalancedRecipe, PlainRecipe, Recipe
+from train.regions import RegionCache, RegionFile
+from train.runs import EpochRecord, RunFolder, RunSettings
+from train.samples import Sample
+from train.validation import ValidationSet
+
+DEFAULT_PRESETS = {"mobilenet_v2": "maskgate", "cnn3": "bangkit", "cnn4": "fakhrezi"}
+"""Which preset an architecture is trained with when none is named."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the command line leaves open is None and comes from the preset."""
+
+    arch: str | None = None
+    preset: str | None = None
+    alpha: float | None = None
+    size: int | None = None
+    epochs: int | None = None
+    steps: int | None = None
+    weights: Path | str | None = None
+    landmarks: Path | None = None
+    seed: int = 1
+    command: str = ""
+
+
+def chosen_preset(choices: Choices) -> tuple[str, Preset]:
+    """The preset with the choices put in, and its full name.
+
+    Raises:
+        UsageError: no such preset, or it has no such architecture.
+    """
+    name = choices.preset or DEFAULT_PRESETS.get(choices.arch or "mobilenet_v2", "")
+    if name not in PRESETS:
+        raise UsageError(f"there is no preset {name!r}; there is {', '.join(PRESETS)}")
+    arch = choices.arch or next(iter(PRESETS[name]))
+    if arch not in PRESETS[name]:
+        raise UsageError(f"the preset {name} has no {arch}; it has {', '.join(PRESETS[name])}")
+    preset = PRESETS[name][arch]
+    if choices.alpha is not None:
+        preset = replace(preset, alpha=choices.alpha)
+    if choices.size is not None:
+        preset = replace(preset, size=choices.size)
+    if choices.steps is not None and preset.steps:
+        preset = replace(preset, steps=choices.steps)
+    if choices.epochs is not None:
+        *before, last = preset.phases
+        preset = replace(preset, phases=(*before, replace(last, epochs=choices.epochs)))
+    return f"{name}/{arch}", preset
+
+
+def fit(
+    manifest: Path,
+    run: RunFolder,
+    choices: Choices,
+    progress: Progress,
+    note: Note = silent,
+) -> list[EpochRecord]:
+    """Trains one network on the `train` part of a manifest and validates it on `val`. `test` is not opened.
+
+    Args:
+        manifest: the split; paths in it are relative to its folder.
+        run: a new folder, or one of the same settings that was interrupted: it is taken up where it stood.
+        choices: what differs from the preset.
+        progress: told of each step and epoch.
+        note: told in words what happens before the first step.
+
+    Raises:
+        UsageError: the choices or the manifest do not fit.
+        UnavailableError: the training extra or the weights are missing.
+    """
+    name, preset = chosen_preset(choices)
+    keras = load_keras()
+    keras.utils.set_random_seed(choices.seed)
+    dataset = with_boxes(open_dataset(manifest))
+    settings = _settings(name, preset, manifest, run, choices)
+    _check_same_run(run, settings)
+    train, validation = (_usable(dataset, part, preset) for part in ("train", "val"))
+    cache = RegionCache(run.path.parent / "cache", choices.landmarks)
+    note(f"reading {len(train)} training and {len(validation)} validation pictures")
+    train, train_file = _regions(cache, train, dataset, note)
+    validation, validation_file = _regions(cache, validation, dataset, note)
+    recipe = _recipe(preset, train, train_file, choices.seed)
+    margin = preset.margin if preset.steps else None
+    judge = ValidationSet(validation, RegionFile(validation_file), preset.labels, preset.size, margin, preset.metric)
+    model = ARCHITECTURES[preset.arch](preset.size, preset.outputs, preset.alpha, choices.weights)
+    note(f"{preset.arch}, {model.count_params():,} parameters, {recipe.steps} batches of {preset.batch} an epoch")
+    run.write_settings(settings)
+    return Trainer(model, preset, recipe, judge, run, progress).train()
+
+
+def _regions(cache: RegionCache, samples: Sequence[Sample], dataset: Dataset, note: Note) -> tuple[list[Sample], Path]:
+    kept, path = cache.prepare(samples, dataset.store())
+    if len(kept) < len(samples):
+        note(
+            f"{len(samples) - len(kept)} pictures cannot be read and are left out; `maskgate-train inspect` names them"
+        )
+    return kept, path
+
+
+def _usable(dataset: Dataset, part: str, preset: Preset) -> list[Sample]:
+    """The labelled samples of a part; the seeds know only two labels, and bad wear is what its publisher called it."""
+    labels = (MASK, NO_MASK, INCORRECT, NO_FACE) if preset.steps else (MASK, NO_MASK)
+    chosen = [sample for sample in dataset.part(part) if sample.label in labels and sample.kind != "clip"]
+    missing = {MASK, NO_MASK} - {sample.label for sample in chosen}
+    if missing:
+        raise UsageError(
+            f"the {part} part of the manifest has no {' and no '.join(sorted(missing))}; "
+            "`maskgate-train split` makes the parts"
+        )
+    return chosen
+
+
+def _recipe(preset: Preset, samples: list[Sample], regions: Path, seed: int) -> Recipe:
+    if preset.steps:
+        return BalancedRecipe(samples, regions, preset.labels, preset.size, preset.batch, preset.steps, seed)
+    return PlainRecipe(samples, regions, preset.labels, preset.size, preset.batch, seed, preset.ranges)
+
+
+def _settings(name: str, preset: Preset, manifest: Path, run: RunFolder, choices: Choices) -> RunSettings:
+    details: dict[str, Any] = {
+        "batch": preset.batch,
+        "steps": preset.steps,
+        "phases": [f"{p.name}: {p.epochs} epochs, {p.optimizer} {p.rate:g} {p.decay}" for p in preset.phases],
+    }
+    return RunSettings(
+        preset=name,
+        arch=preset.arch,
+        size=preset.size,
+        alpha=preset.alpha,
+        outputs=preset.outputs,
+        labels=preset.labels,
+        pixels=preset.pixels,
+        margin=preset.margin if preset.steps else None,
+        seed=choices.seed,
+        weights=Path(choices.weights).name if choices.weights else "",
+        manifest=manifest.name,
+        manifest_sha256=hashlib.sha256(manifest.read_bytes()).hexdigest(),
+        manifest_path=os.path.relpath(manifest.resolve(), run.path.resolve()),
+        command=choices.command,
+        details=details,
+    )
+
+
+def _check_same_run(run: RunFolder, settings: RunSettings) -> None:
+    """A folder that holds another run is not written over."""
+    if not run.state.is_file():
+        return
+    there = replace(run.settings(), command="", details={})
+    if there != replace(settings, command="", details={}):
+        raise UsageError(f"{run.path} holds a run with other settings or data; give another folder with -o")

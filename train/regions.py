@@ -1,0 +1,228 @@
+"""Faces with their surroundings, decoded once and kept in one file, so that no epoch waits for JPEG.
+
+A region is the part of a picture that any augmentation may show: the face box and 75 % of its longer side around it, or
+the whole picture when no box is known. It is stored smaller than the original if the face is larger than training can
+use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import ImageError
+from edge.vision.geometry import Box, Image, whole
+from train.progress import Count, uncounted
+from train.samples import Sample
+from train.storage import PictureStore
+
+SURROUNDINGS = 0.75
+"""Share of the longer side of the box that is kept on each side: room for a 45 % margin, a shift and a turn."""
+
+_LONGEST_FACE = 176
+"""In pixels; a larger face is stored at this size. The largest input of our models is 224 for box and margins."""
+
+_LONGEST_WHOLE = 256
+_LONGEST_SCENE = 480
+_FORMAT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Pixels around a face.
+
+    Attributes:
+        image: BGR.
+        box: the face in pixels of `image`; None if it is not known.
+        landmarks: shape (5, 2), x and y of the eyes, the nose tip and the corners of the mouth (picture's left first),
+            in pixels of `image`; None if not known.
+        face_px: longer side of the face in the original picture, 0 if not known.
+    """
+
+    image: Image
+    box: Box | None
+    landmarks: NDArray[np.float32] | None
+    face_px: int
+
+    @property
+    def face(self) -> Box:
+        """The box, or the whole region when none is known."""
+        return self.box or whole(self.image)
+
+
+class LandmarkFinder:
+    """Box and landmarks of the clearest face of a picture by YuNet; helps where the data set has none.
+
+    Args:
+        path: the .onnx file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), 0.6, 0.3, 50)
+
+    def find(self, image: Image) -> tuple[Box, NDArray[np.float32]] | None:
+        """The best face, or None. Tried with a border too: faces that fill the picture are found less often."""
+        border = max(image.shape[:2]) // 4
+        framed = cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_CONSTANT, value=(127, 127, 127))
+        for picture, offset in ((image, 0), (framed, border)):
+            self._network.setInputSize((picture.shape[1], picture.shape[0]))
+            _, rows = self._network.detect(np.asarray(picture, np.uint8))
+            if rows is not None:
+                best = rows[rows[:, -1].argmax()]
+                x, y, width, height = (best[:4] - [offset, offset, 0, 0]).round().astype(int)
+                return Box(int(x), int(y), int(width), int(height)), best[4:14].reshape(5, 2) - np.float32(offset)
+        return None
+
+
+def cut(image: Image, sample: Sample, finder: LandmarkFinder | None) -> Region:
+    """The region of a sample, scaled to what training can use."""
+    box = sample.box
+    if sample.label == "no_face":
+        return _scaled(Region(image, None, None, 0), _LONGEST_SCENE / max(image.shape[:2]))
+    if box is None:
+        found = finder.find(image) if finder else None
+        if found is None:
+            return _scaled(Region(image, None, None, 0), _LONGEST_WHOLE / max(image.shape[:2]))
+        face, landmarks = found
+        region = Region(image, face, landmarks, max(face.width, face.height))
+        return _scaled(region, _LONGEST_WHOLE / max(image.shape[:2]))
+    side = max(box.width, box.height)
+    around = round(side * SURROUNDINGS)
+    outer = Box(box.x - around, box.y - around, box.width + 2 * around, box.height + 2 * around)
+    kept = outer.clipped(image.shape[1], image.shape[0]) or whole(image)
+    part = image[kept.y : kept.y + kept.height, kept.x : kept.x + kept.width]
+    inner = Box(box.x - kept.x, box.y - kept.y, box.width, box.height)
+    scaled = _scaled(Region(part, inner, None, side), _LONGEST_FACE / side)
+    if finder is None or side < 48:
+        return scaled
+    found = finder.find(scaled.image)
+    if found is None or not _same_face(found[0], scaled.face):
+        return scaled
+    return Region(scaled.image, scaled.box, found[1], side)
+
+
+def _same_face(a: Box, b: Box) -> bool:
+    (ax, ay), (bx, by) = a.centre, b.centre
+    return bool(np.hypot(ax - bx, ay - by) < 0.35 * max(b.width, b.height) and a.width > 0.4 * b.width)
+
+
+def _scaled(region: Region, scale: float) -> Region:
+    if scale >= 1:
+        return region
+    height, width = region.image.shape[:2]
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    image = np.asarray(cv2.resize(region.image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    box = region.box
+    if box is not None:
+        box = Box(*(round(value * scale) for value in (box.x, box.y, box.width, box.height)))
+        box = Box(box.x, box.y, max(1, box.width), max(1, box.height))
+    landmarks = None if region.landmarks is None else (region.landmarks * scale).astype(np.float32)
+    return Region(image, box, landmarks, region.face_px)
+
+
+class RegionFile:
+    """Regions of a list of samples in a memory-mapped file; any process may open it and read."""
+
+    def __init__(self, path: Path) -> None:
+        self._pixels = np.load(path.with_suffix(".npy"), mmap_mode="r")
+        with np.load(path.with_suffix(".npz")) as index:
+            self._shapes, self._offsets = index["shapes"], index["offsets"]
+            self._boxes, self._landmarks, self._face_px = index["boxes"], index["landmarks"], index["face_px"]
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def __getitem__(self, index: int) -> Region:
+        height, width = (int(value) for value in self._shapes[index])
+        start = int(self._offsets[index])
+        image = np.asarray(self._pixels[start : start + height * width * 3]).reshape(height, width, 3)
+        corners = [int(value) for value in self._boxes[index]]
+        landmarks = self._landmarks[index]
+        return Region(
+            image,
+            Box(*corners) if corners[2] else None,
+            None if np.isnan(landmarks).any() else landmarks,
+            int(self._face_px[index]),
+        )
+
+
+@dataclass(frozen=True)
+class RegionCache:
+    """Builds region files once and finds them again by what they hold.
+
+    Args:
+        folder: where they are kept.
+        landmark_model: a YuNet file that adds boxes and landmarks, or None.
+    """
+
+    folder: Path
+    landmark_model: Path | None = None
+
+    def prepare(
+        self, samples: Sequence[Sample], store: PictureStore, progress: Count = uncounted
+    ) -> tuple[list[Sample], Path]:
+        """Makes the file if it is not there.
+
+        Args:
+            samples: those of one photo should follow one another, so that it is decoded once.
+            store: reads their pictures.
+            progress: told how many samples are done.
+
+        Returns:
+            The samples that could be read, and the path for `RegionFile`, whose regions are in the same order.
+        """
+        path = self.folder / self._key(samples)
+        if not path.with_suffix(".json").is_file():
+            self._build(path, samples, store, progress)
+        kept = json.loads(path.with_suffix(".json").read_text())["kept"]
+        return [samples[index] for index in kept], path
+
+    def _key(self, samples: Sequence[Sample]) -> str:
+        digest = hashlib.sha256(f"{_FORMAT} {self.landmark_model and self.landmark_model.name}".encode())
+        for sample in samples:
+            digest.update(f"{sample.path} {sample.sha256} {sample.box} {sample.label}\n".encode())
+        return f"regions-{digest.hexdigest()[:16]}"
+
+    def _build(self, path: Path, samples: Sequence[Sample], store: PictureStore, progress: Count) -> None:
+        finder = LandmarkFinder(self.landmark_model) if self.landmark_model else None
+        regions, kept = [], []
+        image: Image | None = None
+        image_path = ""
+        for index, sample in enumerate(samples):
+            progress(index, len(samples))
+            try:
+                if image is None or sample.path != image_path:
+                    image, image_path = store.image(sample.path), sample.path
+                regions.append(cut(image, sample, finder))
+                kept.append(index)
+            except ImageError:
+                image = None  # Left out of `kept`: the caller sees how many, `inspect` says which and why.
+        _write(path, regions)
+        path.with_suffix(".json").write_text(json.dumps({"kept": kept}))
+
+
+def _write(path: Path, regions: Sequence[Region]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sizes = [region.image.size for region in regions]
+    pixels = np.lib.format.open_memmap(path.with_suffix(".npy"), "w+", np.uint8, (sum(sizes),))
+    offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+    for start, region in zip(offsets, regions, strict=True):
+        pixels[start : start + region.image.size] = region.image.reshape(-1)
+    pixels.flush()
+    boxes = [(b.x, b.y, b.width, b.height) if (b := region.box) else (0, 0, 0, 0) for region in regions]
+    unknown = np.full((5, 2), np.nan, np.float32)
+    np.savez(
+        path.with_suffix(".npz"),
+        shapes=np.array([region.image.shape[:2] for region in regions], np.int32),
+        offsets=offsets,
+        boxes=np.array(boxes, np.int32),
+        landmarks=np.array([unknown if r.landmarks is None else r.landmarks for r in regions], np.float32),
+        face_px=np.array([region.face_px for region in regions], np.int32),
+    )

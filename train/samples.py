@@ -1,0 +1,127 @@
+"""One labelled face or picture of a data set, and the manifest file that lists them."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from edge.errors import UsageError
+from edge.vision.geometry import Box
+
+ARCHIVE_MARK = "!"
+"""Divides archive and member in a path: `faces/extra.zip!mask/12.jpg`."""
+
+PARTS = ("train", "val", "test")
+
+COLUMNS = (
+    *("path", "label", "published_label", "source", "split", "ref_split", "group_id", "kind"),
+    *("face_x", "face_y", "face_w", "face_h", "width", "height", "sha256", "flags"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A picture, or one face box in a photo.
+
+    Attributes:
+        path: relative to the data set's root; `archive!member` inside a zip.
+        label: `mask`, `no_mask`, `incorrect`, `no_face`; empty for a photo whose boxes carry the labels.
+        split: `train`, `val`, `test`, or empty for a sample that takes part in none.
+        group: joins samples that show the same original; a group is never on two sides of a split.
+        kind: `crop`, `context_crop`, `portrait`, `photo`, or `boxed` for one box of a photo.
+        box: the face in pixels of the picture, if known.
+        published_split, published_label: as the publisher had them.
+        flags: what is special about it, for example `simulated_mask` or `augmented`.
+    """
+
+    path: str
+    label: str
+    split: str = ""
+    group: str = ""
+    kind: str = "crop"
+    box: Box | None = None
+    source: str = ""
+    published_split: str = ""
+    published_label: str = ""
+    sha256: str = ""
+    width: int = 0
+    height: int = 0
+    flags: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def name(self) -> str:
+        """The last part of the path; dots in it are part of the name."""
+        return self.path.rpartition(ARCHIVE_MARK)[2].rpartition("/")[2]
+
+    @property
+    def drawn_on(self) -> bool:
+        return "simulated_mask" in self.flags
+
+
+def _box(row: Mapping[str, str]) -> Box | None:
+    values = [row.get(f"face_{axis}") or "" for axis in "xywh"]
+    if not all(values):
+        return None
+    x, y, width, height = (round(float(value)) for value in values)
+    return Box(x, y, width, height) if width > 0 and height > 0 else None
+
+
+def read_manifest(path: Path) -> list[Sample]:
+    """Reads a manifest; columns that are missing count as empty.
+
+    Raises:
+        UsageError: no such file, or it has no columns `path` and `label`.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            if not {"path", "label"} <= set(reader.fieldnames or ()):
+                raise UsageError(f"{path} is no manifest: it needs the columns path and label")
+            return [_sample(row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+
+
+def _sample(row: Mapping[str, str]) -> Sample:
+    return Sample(
+        path=row["path"],
+        label=row["label"],
+        split=row.get("split") or "",
+        group=row.get("group_id") or row["path"],
+        kind=row.get("kind") or "crop",
+        box=_box(row),
+        source=row.get("source") or "",
+        published_split=row.get("ref_split") or "",
+        published_label=row.get("published_label") or "",
+        sha256=row.get("sha256") or "",
+        width=int(row.get("width") or 0),
+        height=int(row.get("height") or 0),
+        flags=frozenset((row.get("flags") or "").split()),
+    )
+
+
+def write_manifest(path: Path, samples: Iterable[Sample]) -> None:
+    """Writes a manifest; the same samples give the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for sample in samples:
+            box = sample.box
+            corners = ("", "", "", "") if box is None else (box.x, box.y, box.width, box.height)
+            writer.writerow(
+                [
+                    *(sample.path, sample.label, sample.published_label, sample.source, sample.split),
+                    *(sample.published_split, sample.group, sample.kind, *corners),
+                    *(sample.width or "", sample.height or "", sample.sha256, " ".join(sorted(sample.flags))),
+                ]
+            )
+
+
+def rebased(samples: Iterable[Sample], old_root: Path, new_root: Path) -> list[Sample]:
+    """The same samples with paths relative to another folder, so that a manifest can lie away from its data."""
+    prefix = os.path.relpath(old_root.resolve(), new_root.resolve())
+    return [replace(sample, path=os.path.normpath(f"{prefix}/{sample.path}")) for sample in samples]
