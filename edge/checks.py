@@ -11,6 +11,7 @@ from pathlib import Path
 from edge.assembly import load_classifier_of, load_detector_of
 from edge.errors import MaskgateError, UnavailableError
 from edge.mqtt.connection import Connection, UnsupportedProtocolError
+from edge.mqtt.embedded import EMBEDDED
 from edge.settings import CameraSource, FolderSource, Settings
 from edge.sources.capture import open_capture
 from edge.vision.tflite import runtime_name
@@ -45,7 +46,7 @@ def run_checks(settings: Settings, *, offline: bool) -> Iterator[Outcome]:
             yield _attempt(f"source {source.name}", lambda source=source: _first_frame(source))  # type: ignore[misc]
         else:
             yield _attempt(f"source {source.name}", lambda source=source: _usable_folder(source))  # type: ignore[misc]
-    if settings.mqtt.host and settings.mqtt.host != "embedded":
+    if settings.mqtt.host and settings.mqtt.host != EMBEDDED:
         yield _attempt("broker", lambda: _connect(settings))
 
 

@@ -79,16 +79,26 @@ class Outbox:
         self._lock = threading.Lock()
         try:
             self._db = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute("PRAGMA wal_autocheckpoint=0")
-            found = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if found not in (0, _FORMAT):
-                raise UnavailableError(f"{path}: was written by a newer version (format {found})")
-            self._db.executescript(_SCHEMA)
-            self._db.execute(f"PRAGMA user_version={_FORMAT}")
         except sqlite3.Error as error:
             raise UnavailableError(f"{path}: {error}") from error
+        try:
+            self._prepare(path)
+        except sqlite3.Error as error:
+            self._db.close()
+            raise UnavailableError(f"{path}: {error}") from error
+        except UnavailableError:
+            self._db.close()
+            raise
+
+    def _prepare(self, path: Path) -> None:
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.execute("PRAGMA wal_autocheckpoint=0")
+        found = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if found not in (0, _FORMAT):
+            raise UnavailableError(f"{path}: was written by a newer version (format {found})")
+        self._db.executescript(_SCHEMA)
+        self._db.execute(f"PRAGMA user_version={_FORMAT}")
 
     def add(self, entries: Iterable[Entry], stamp: float) -> list[Entry]:
         """Writes entries in one transaction and gives each message its `seq`.

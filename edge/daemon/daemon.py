@@ -9,10 +9,10 @@ from functools import partial
 
 from edge.daemon.clock import Clock
 from edge.daemon.notify import notify, watchdog_interval_s
-from edge.daemon.parts import EMBEDDED, assemble
+from edge.daemon.parts import assemble
 from edge.daemon.worker import Worker
 from edge.errors import MaskgateError
-from edge.mqtt.embedded import EmbeddedBroker
+from edge.mqtt.embedded import EMBEDDED, EmbeddedBroker
 from edge.settings import Settings
 
 log = logging.getLogger(__name__)

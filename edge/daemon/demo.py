@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge.daemon.daemon import Daemon
 from edge.daemon.worker import Worker
-from edge.mqtt.embedded import EmbeddedBroker
+from edge.mqtt.embedded import EmbeddedBroker, embedded_broker_settings
 from edge.mqtt.subscriber import receive
 from edge.mqtt.topics import Topics
 from edge.settings import CameraSource, MqttSettings, load_settings
@@ -47,7 +47,7 @@ def run_demo(url: str, port: int, seconds: float, on_event: Callable[[bytes], No
     """
     received = 0
     ends_at = time.monotonic() + seconds if seconds else float("inf")
-    mqtt = MqttSettings(host=_LOOPBACK, port=port)
+    mqtt = embedded_broker_settings(MqttSettings(port=port))
     broker = EmbeddedBroker(port)
 
     def count(_topic: str, payload: bytes) -> None:

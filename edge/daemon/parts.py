@@ -14,16 +14,16 @@ from edge.daemon.pipeline import CameraLane, Context, FolderLane, Lane, Pipeline
 from edge.daemon.recorder import Recorder
 from edge.daemon.report import StatusReport
 from edge.errors import ConfigError, UnavailableError
+from edge.mqtt.embedded import EMBEDDED, embedded_broker_settings
 from edge.mqtt.publisher import Publisher
 from edge.mqtt.topics import Topics
 from edge.outbox import Outbox
 from edge.people import DecisionRule, People
-from edge.settings import CameraSource, FolderSource, MqttSettings, Settings
+from edge.settings import CameraSource, FolderSource, Settings
 from edge.sources import Watched
 from edge.sources.camera import Camera
 from edge.sources.folder import Folder
 
-EMBEDDED = "embedded"
 _SECONDS_AN_HOUR = 3600
 
 
@@ -118,7 +118,7 @@ def _publisher(settings: Settings, outbox: Outbox) -> Publisher | None:
     if not mqtt.host:
         return None
     if mqtt.host == EMBEDDED:
-        mqtt = MqttSettings(host="127.0.0.1", port=mqtt.port, prefix=mqtt.prefix)
+        mqtt = embedded_broker_settings(mqtt)
     return Publisher(mqtt, Topics(mqtt.prefix, settings.device_id), outbox)
 
 

@@ -29,7 +29,7 @@ _JSON = "application/json"
 
 
 class UnsupportedProtocolError(UnavailableError):
-    """The broker does not speak this version of MQTT."""
+    """The broker does not speak this version of MQTT, or ends or ignores the connection, as some do that do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class Connection:
         while self._answer is None:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise UnavailableError(f"{where}: accepts the connection and says nothing; is it an MQTT broker?")
+                raise UnsupportedProtocolError(f"{where}: accepts the connection and says nothing; is it a broker?")
             if not self.poll(left) and self._answer is None:
                 raise UnsupportedProtocolError(f"{where}: closes the connection at once; TLS on or off, MQTT version?")
         if self._answer.value in _UNSUPPORTED_PROTOCOL:

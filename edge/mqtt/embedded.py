@@ -7,9 +7,21 @@ import logging
 import threading
 
 from edge.errors import UnavailableError
+from edge.settings import MqttSettings
 
+EMBEDDED = "embedded"
+"""The `mqtt.host` that asks for this broker."""
+_LOOPBACK = "127.0.0.1"
 _START_LIMIT_S = 10.0
 _TICK_S = 0.1
+
+
+def embedded_broker_settings(mqtt: MqttSettings) -> MqttSettings:
+    """How a client reaches the built-in broker on the port that `mqtt` names.
+
+    amqtt knows MQTT 3.1.1 only and waits for ever on a connect packet of version 5 that has a will.
+    """
+    return MqttSettings(host=_LOOPBACK, port=mqtt.port, prefix=mqtt.prefix, protocol="3.1.1")
 
 
 class EmbeddedBroker:
@@ -53,7 +65,7 @@ class EmbeddedBroker:
             logging.getLogger(name).setLevel(logging.ERROR)
         broker = Broker(
             {
-                "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{self.port}"}},
+                "listeners": {"default": {"type": "tcp", "bind": f"{_LOOPBACK}:{self.port}"}},
                 "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
             }
         )

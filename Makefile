@@ -1,0 +1,70 @@
+PYTHON ?= python3
+VENV := .venv
+TRAIN_VENV := .venv-train
+TFLITE_VENV := .venv-tflite
+PIP := -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-edge test-train check format bench wheel lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
+
+venv: $(VENV)/done ## .venv with everything but the training side
+
+demo: venv ## the main job: a moving scene, an embedded broker, events
+	$(VENV)/bin/maskgate demo
+
+test: test-edge test-train ## all tests
+
+test-edge: venv
+	$(VENV)/bin/pytest --ignore tests/train
+
+# TensorFlow has an environment of its own: what runs on a board is then tested without it, as it runs there.
+test-train: $(TRAIN_VENV)/done
+	$(TRAIN_VENV)/bin/pytest tests/train
+
+check: venv ## format, lint, types
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+format: venv ## put the code in form
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+wheel: venv ## dist/*.whl
+	$(VENV)/bin/python -m hatchling build -t wheel
+
+# The second runtime, which aarch64 boards with Python 3.11 use. It needs numpy 1, so it cannot share an environment.
+tflite: $(TFLITE_VENV)/done ## .venv-tflite with tflite-runtime (Python 3.11 only)
+
+lock: ## resolve the lock files anew (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--extra demo --extra web --extra dev pyproject.toml -o requirements-dev.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--extra demo --extra train --extra dev pyproject.toml -o requirements-train.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		requirements-tflite.in -o requirements-tflite.lock
+
+clean:
+	rm -rf $(VENV) $(TRAIN_VENV) $(TFLITE_VENV) dist
+
+$(VENV)/done: requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python $(PIP) --require-hashes -r requirements-dev.lock
+	$(VENV)/bin/python $(PIP) --no-deps --no-build-isolation -e .
+	touch $@
+
+$(TRAIN_VENV)/done: requirements-train.lock pyproject.toml
+	$(PYTHON) -m venv $(TRAIN_VENV)
+	$(TRAIN_VENV)/bin/python $(PIP) --require-hashes -r requirements-train.lock
+	$(TRAIN_VENV)/bin/python $(PIP) --no-deps --no-build-isolation -e .
+	touch $@
+
+$(TFLITE_VENV)/done: requirements-tflite.lock
+	python3.11 -m venv $(TFLITE_VENV)
+	$(TFLITE_VENV)/bin/python $(PIP) --require-hashes -r requirements-tflite.lock
+	touch $@

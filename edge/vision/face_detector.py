@@ -1,0 +1,228 @@
+"""The bundled face detector: one int8 network that finds masked and bare faces alike.
+
+The network (train/detector) gives, for every place of three grids over its input, a score and a box relative to that place.
+Which tensor is which, the strides and the limits below are in the model's card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge.errors import ModelError
+from edge.vision.cards import ModelCard, load_card
+from edge.vision.detector import Detection
+from edge.vision.geometry import Box, Image
+from edge.vision.tflite import TfliteModel
+
+
+class Grid(BaseModel):
+    """One level of the network's answer: pixels of the input a place stands for, and the names of its two tensors.
+
+    `score` has shape (h, w, 1), 0 to 1. `box` has shape (h, w, 4): the middle of the face relative to the middle of the place
+    (x, y), and the logarithms of its width and height, all in strides.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    stride: int = Field(gt=0)
+    score: str
+    box: str
+
+
+class Decoding(BaseModel):
+    """What a card of task face-detector says under `decoding`.
+
+    Attributes:
+        grids: the levels.
+        overlap: of two boxes that share more than this (intersection over union) only the better one is kept.
+        candidates: at most so many places are looked at, best first; bounds the time that a hostile picture takes.
+        background: grey value of what the picture does not cover of the input.
+        enlarge: a picture smaller than the input is enlarged by at most this factor.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    grids: tuple[Grid, ...] = Field(min_length=1)
+    overlap: float = Field(gt=0, le=1)
+    candidates: int = Field(gt=0)
+    background: int = Field(ge=0, le=255)
+    enlarge: float = Field(ge=1)
+
+
+class Letterbox:
+    """Brings pictures of any shape to the network's input without distortion: into its upper left corner, grey beside it.
+
+    The input array is made once and written over by every picture.
+
+    Args:
+        width: of the input, in pixels.
+        height: of the input, in pixels.
+        background: grey value.
+        enlarge: largest factor for small pictures.
+    """
+
+    def __init__(self, width: int, height: int, background: int, enlarge: float) -> None:
+        self._width, self._height = width, height
+        self._background, self._enlarge = background, enlarge
+        self._pixels: NDArray[np.uint8] = np.full((height, width, 3), background, np.uint8)
+        self._covered = (width, height)
+
+    def __call__(self, image: Image) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+        """Fits a picture in.
+
+        Args:
+            image: BGR, any size.
+
+        Returns:
+            RGB of the input's size, valid until the next call; and how many pixels of the picture one pixel of the input
+            stands for, in x and in y (they differ by rounding only).
+        """
+        height, width = image.shape[:2]
+        scale = min(self._width / width, self._height / height, self._enlarge)
+        size = (min(self._width, max(1, round(width * scale))), min(self._height, max(1, round(height * scale))))
+        if size != self._covered:
+            self._pixels[:] = self._background
+            self._covered = size
+        # Colours are swapped after the picture has become small.
+        cv2.cvtColor(_resized(image, size), cv2.COLOR_BGR2RGB, dst=self._pixels[: size[1], : size[0]])
+        return self._pixels, (width / size[0], height / size[1])
+
+
+class MaskAwareFaceDetector:
+    """Finds masked and bare faces with a .tflite network and its card.
+
+    Args:
+        path: the .tflite file; its card lies beside it.
+        min_score: 0 to 1; what is below is not reported.
+        threads: of the runtime.
+
+    Raises:
+        ModelError: the file or its card is missing, damaged, or not of a face detector.
+    """
+
+    def __init__(self, path: Path, min_score: float, threads: int = 1) -> None:
+        card = load_card(path)
+        self.model = card.model_file(path)
+        self._decoding = decoding_of(card)
+        self._network = TfliteModel(path, card, threads)
+        self._min_score = min_score
+        self._letterbox = Letterbox(
+            card.input.width, card.input.height, self._decoding.background, self._decoding.enlarge
+        )
+
+    def detect(self, image: Image) -> list[Detection]:
+        """Faces of at least `min_score`, best first; their boxes are clipped to the picture."""
+        pixels, ratio = self._letterbox(image)
+        try:
+            boxes, scores = decode(self._network.invoke(pixels), self._decoding, self._min_score)
+        except KeyError as error:
+            raise ModelError(f"{self.model.identity} has no output named {error}, which its card speaks of") from error
+        return detections(boxes, scores, ratio, (image.shape[1], image.shape[0]))
+
+
+def decoding_of(card: ModelCard) -> Decoding:
+    """The part of the card that the decoding needs.
+
+    Raises:
+        ModelError: the card is of another task, or the part is missing or wrong.
+    """
+    if card.task != "face-detector":
+        raise ModelError(f"{card.name} is a {card.task}, not a face-detector")
+    try:
+        return Decoding.model_validate((card.model_extra or {}).get("decoding", {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(["decoding", *(str(part) for part in first["loc"])])
+        raise ModelError(f"card of {card.name}: {where}: {first['msg']}") from error
+
+
+def decode(
+    outputs: Mapping[str, NDArray[np.float32]], decoding: Decoding, min_score: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Turns the network's tensors into boxes.
+
+    Only places that reach `min_score` are decoded: of about two thousand these are a handful.
+
+    Args:
+        outputs: by name; shapes as `Grid` says.
+        decoding: from the card.
+        min_score: 0 to 1.
+
+    Returns:
+        Boxes (n, 4) as left, top, width, height in pixels of the input, overlapping ones removed, and their scores (n,),
+        best first.
+
+    Raises:
+        KeyError: an output that the card names is missing.
+    """
+    boxes, scores = [], []
+    for grid in decoding.grids:
+        score = outputs[grid.score]
+        rows, columns = score.shape[:2]
+        flat = score.reshape(-1)
+        at = np.flatnonzero(flat >= min_score)
+        if not len(at):
+            continue
+        raw = outputs[grid.box].reshape(rows * columns, 4)[at]
+        extent = np.exp(raw[:, 2:]) * grid.stride
+        middle = (np.stack([at % columns, at // columns], axis=1) + 0.5 + raw[:, :2]) * grid.stride
+        boxes.append(np.concatenate([middle - extent / 2, extent], axis=1))
+        scores.append(flat[at])
+    if not boxes:
+        return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+    all_boxes, all_scores = np.concatenate(boxes).astype(np.float32), np.concatenate(scores)
+    order = np.argsort(-all_scores, kind="stable")[: decoding.candidates]
+    all_boxes, all_scores = all_boxes[order], all_scores[order]
+    # Every candidate has passed min_score; comparing float32 with float64 once more could only lose one at the threshold.
+    kept = np.asarray(cv2.dnn.NMSBoxes(_rows(all_boxes), _rows(all_scores), 0.0, decoding.overlap), np.intp).reshape(-1)
+    return all_boxes[kept], all_scores[kept]
+
+
+def detections(
+    boxes: NDArray[np.float32], scores: NDArray[np.float32], ratio: tuple[float, float], size: tuple[int, int]
+) -> list[Detection]:
+    """Brings boxes from the input to the picture.
+
+    Args:
+        boxes: (n, 4), left, top, width, height in pixels of the input.
+        scores: (n,).
+        ratio: pixels of the picture for one of the input, in x and in y.
+        size: width and height of the picture.
+
+    Returns:
+        In the same order; boxes that lie outside of the picture are left out.
+    """
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1) * np.array([*ratio, *ratio])
+    corners = np.rint(np.clip(corners, 0, [*size, *size])).astype(int)
+    return [
+        Detection(Box(left, top, right - left, bottom - top), min(1.0, score))
+        for (left, top, right, bottom), score in zip(corners.tolist(), scores.tolist(), strict=True)
+        if right > left and bottom > top
+    ]
+
+
+def _rows(array: NDArray[Any]) -> Any:
+    """OpenCV's type stubs want sequences; it takes arrays, and faster."""
+    return array
+
+
+def _resized(image: Image, size: tuple[int, int]) -> Image:
+    """Resizes in at most two cheap steps: whole-number area averaging first, for less would alias, then linear.
+
+    Area averaging by any other ratio takes four times as long.
+    """
+    factor = min(image.shape[1] // size[0], image.shape[0] // size[1])
+    if factor >= 2:
+        height, width = image.shape[0] // factor * factor, image.shape[1] // factor * factor
+        inner = (width // factor, height // factor)
+        image = np.asarray(cv2.resize(image[:height, :width], inner, interpolation=cv2.INTER_AREA), np.uint8)
+    if (image.shape[1], image.shape[0]) == size:
+        return image
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)

@@ -1,0 +1,263 @@
+"""The life of a dropped-in file, without the daemon around it. Time is a number that the tests set."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import pytest
+from support.components import eventually
+
+from edge.settings import FolderSource
+from edge.sources.folder import Dropped, Folder
+from edge.vision.geometry import Image
+
+
+class Watch:
+    """A folder source, a clock that stands still, and the thread that the daemon would give it."""
+
+    def __init__(self, inbox: Path, on_done: str = "keep") -> None:
+        self.inbox = inbox
+        self.now = 0.0
+        self.folder = Folder(FolderSource(kind="folder", name="inbox", path=inbox, on_done=on_done), lambda: self.now)
+        self.left = self.folder.recover(frozenset())
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        stop = threading.Event()
+        thread = threading.Thread(target=self.folder.watch, args=(stop, lambda: None))
+        thread.start()
+        eventually(lambda: self.folder.state().state == "ok")
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(5)
+            assert not thread.is_alive()
+
+    def next(self) -> Dropped:
+        return eventually(self.folder.take)
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> Watch:
+    return Watch(tmp_path / "inbox")
+
+
+@pytest.fixture
+def jpeg(bare_face: Image) -> bytes:
+    return cv2.imencode(".jpg", bare_face)[1].tobytes()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_that_was_copied_in_is_claimed_when_its_writer_closes_it(watch: Watch, jpeg: bytes) -> None:
+    with watch.watching():
+        with (watch.inbox / "a.jpg").open("wb") as file:
+            file.write(jpeg[:1000])
+            file.flush()
+            assert watch.folder.take() is None
+            file.write(jpeg[1000:])
+        dropped = watch.next()
+
+    assert (dropped.name, dropped.error) == ("a.jpg", None)
+    assert dropped.image is not None
+    assert names(watch.inbox / ".processing") == ["a.jpg"]
+    assert not (watch.inbox / "a.jpg").exists()
+
+
+def test_a_file_that_was_moved_in_is_claimed(watch: Watch, jpeg: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg)
+    with watch.watching():
+        (tmp_path / "a.jpg").rename(watch.inbox / "a.jpg")
+
+        assert watch.next().name == "a.jpg"
+
+
+def test_a_file_that_no_event_told_of_is_taken_when_it_has_settled(watch: Watch, jpeg: bytes) -> None:
+    (watch.inbox / "a.jpg").write_bytes(jpeg)
+    with watch.watching():
+        assert watch.folder.take() is None
+        watch.now = 2.1  # the next scan sees the same size and time
+
+        assert watch.next().name == "a.jpg"
+
+
+def test_a_file_that_still_grows_is_left_alone(watch: Watch, jpeg: bytes) -> None:
+    growing = watch.inbox / "a.jpg"
+    growing.write_bytes(jpeg[:10])
+    with watch.watching(), growing.open("ab") as file:
+        for round_ in range(1, 4):
+            file.write(jpeg[:10])
+            file.flush()
+            watch.now = 2.1 * round_
+            eventually(lambda: watch.folder._seen.get("a.jpg", ((0, 0), -1.0))[1] == watch.now)
+            assert watch.folder.take() is None
+
+
+@pytest.mark.parametrize("name", [".hidden.jpg", "a.jpg.part", "a.tmp", "a.jpg.crdownload"])
+def test_names_of_unfinished_files_are_left_alone(watch: Watch, jpeg: bytes, name: str) -> None:
+    with watch.watching():
+        (watch.inbox / name).write_bytes(jpeg)
+        (watch.inbox / "wanted.jpg").write_bytes(jpeg)
+
+        assert watch.next().name == "wanted.jpg"
+        assert watch.folder.take() is None
+    assert (watch.inbox / name).exists()
+
+
+def test_folders_in_the_folder_are_not_entered(watch: Watch, jpeg: bytes) -> None:
+    (watch.inbox / "album").mkdir()
+    (watch.inbox / "album" / "a.jpg").write_bytes(jpeg)
+    with watch.watching():
+        (watch.inbox / "b.jpg").write_bytes(jpeg)
+        assert watch.next().name == "b.jpg"
+        assert watch.folder.take() is None
+
+
+def test_a_symbolic_link_is_not_followed(watch: Watch, jpeg: bytes, tmp_path: Path) -> None:
+    (tmp_path / "secret.jpg").write_bytes(jpeg)
+    with watch.watching():
+        (watch.inbox / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+        (watch.inbox / "nudge.jpg").write_bytes(jpeg)
+        watch.next()
+        watch.now = 2.1
+        dropped = watch.next()
+        watch.folder.finish(dropped.claim, failed=True, record="{}")
+
+    assert (dropped.name, dropped.error, dropped.image) == ("link.jpg", "a symbolic link is not followed", None)
+    assert (watch.inbox / "failed" / "link.jpg").is_symlink()
+    assert (tmp_path / "secret.jpg").exists()
+
+
+@pytest.mark.parametrize(("failed", "target"), [(False, "done"), (True, "failed")])
+def test_a_finished_file_has_its_record_beside_it(watch: Watch, jpeg: bytes, failed: bool, target: str) -> None:
+    with watch.watching():
+        (watch.inbox / "a.jpg").write_bytes(jpeg)
+        watch.folder.finish(watch.next().claim, failed, '{"path": "a.jpg"}')
+
+    assert names(watch.inbox / target) == ["a.jpg", "a.jpg.json"]
+    assert json.loads((watch.inbox / target / "a.jpg.json").read_text()) == {"path": "a.jpg"}
+    assert names(watch.inbox / ".processing") == []
+
+
+def test_the_same_name_again_gets_a_number_and_both_stay(watch: Watch) -> None:
+    with watch.watching():
+        for number in range(3):
+            (watch.inbox / "a.b.jpg").write_bytes(b"%d" % number)
+            dropped = watch.next()
+            assert dropped.name == "a.b.jpg"
+            watch.folder.finish(dropped.claim, failed=True, record="{}")
+
+    assert [(watch.inbox / "failed" / name).read_bytes() for name in ("a.b.jpg", "a.b-1.jpg", "a.b-2.jpg")] == [
+        b"0",
+        b"1",
+        b"2",
+    ]
+
+
+def test_a_picture_is_not_mistaken_for_the_record_of_another(watch: Watch) -> None:
+    with watch.watching():
+        for name in ("a.jpg", "a.jpg.json"):
+            (watch.inbox / name).write_bytes(b"x")
+            watch.folder.finish(watch.next().claim, failed=True, record="{}")
+
+    assert names(watch.inbox / "failed") == ["a.jpg", "a.jpg-1.json", "a.jpg-1.json.json", "a.jpg.json"]
+
+
+def test_the_same_name_while_the_first_is_still_in_work_keeps_its_name(watch: Watch, jpeg: bytes) -> None:
+    with watch.watching():
+        claims = []
+        for _ in range(2):
+            (watch.inbox / "a.jpg").write_bytes(jpeg)
+            dropped = watch.next()
+            claims.append((dropped.claim, dropped.name))
+
+    assert claims == [("a.jpg", "a.jpg"), (".1~a.jpg", "a.jpg")]
+
+
+@pytest.mark.parametrize("name", ["with\nnewline.jpg", "with'\"quotes.jpg", "~tilde~.jpg", "x" * 250 + ".jpg", b"fa\xe7ade.jpg"])
+def test_any_name_that_a_file_system_allows_comes_through(watch: Watch, name: str | bytes) -> None:
+    text = os.fsdecode(name)
+    with watch.watching():
+        (watch.inbox / text).write_bytes(b"x")
+        dropped = watch.next()
+        watch.folder.finish(dropped.claim, failed=True, record="{}")
+
+    assert dropped.name == text
+    assert len(names(watch.inbox / "failed")) == 2
+    if len(os.fsencode(name)) < 200:
+        assert text in names(watch.inbox / "failed")
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [(b"", "the file is empty"), (b"GIF89a no picture", "not a picture of a known format")],
+)
+def test_an_unreadable_file_says_why(watch: Watch, content: bytes, error: str) -> None:
+    with watch.watching():
+        (watch.inbox / "a.jpg").write_bytes(content)
+        dropped = watch.next()
+
+    assert dropped.image is None
+    assert dropped.error is not None
+    assert error in dropped.error
+
+
+def test_what_an_earlier_run_had_claimed_is_taken_first(tmp_path: Path, jpeg: bytes) -> None:
+    processing = tmp_path / "inbox" / ".processing"
+    processing.mkdir(parents=True)
+    for name in ("a.jpg", ".1~a.jpg", "recorded.jpg"):
+        (processing / name).write_bytes(jpeg)
+    watch = Watch(tmp_path / "inbox")
+    folder = watch.folder
+    folder._claimed.clear()
+
+    assert folder.recover(frozenset(["recorded.jpg"])) == ["recorded.jpg"]
+    taken = [folder.take(), folder.take(), folder.take()]
+
+    assert [(dropped.claim, dropped.name) for dropped in taken if dropped] == [(".1~a.jpg", "a.jpg"), ("a.jpg", "a.jpg")]
+
+
+def test_a_move_that_a_kill_cut_in_half_is_completed(tmp_path: Path) -> None:
+    done = tmp_path / "inbox" / "done"
+    done.mkdir(parents=True)
+    (done / "moved.jpg").write_bytes(b"x")
+    (done / ".moved.jpg.json.tmp").write_text("{}")
+    (done / ".not-moved.jpg.json.tmp").write_text("{}")
+
+    Watch(tmp_path / "inbox")
+
+    assert names(done) == ["moved.jpg", "moved.jpg.json"]
+
+
+def test_a_file_that_vanishes_before_it_is_claimed_is_nobodys_loss(watch: Watch, jpeg: bytes) -> None:
+    with watch.watching():
+        (watch.inbox / "a.jpg").write_bytes(jpeg)
+        eventually(lambda: watch.folder._ready)
+        (watch.inbox / "a.jpg").unlink()
+
+        assert watch.folder.take() is None
+        assert watch.folder.state().error is None
+
+
+def test_a_folder_that_vanishes_is_lost_and_found_again(watch: Watch, jpeg: bytes, tmp_path: Path) -> None:
+    with watch.watching():
+        watch.inbox.rename(tmp_path / "away")
+        (tmp_path / "away" / "late.jpg").write_bytes(jpeg)
+        watch.now = 2.1
+        lost = eventually(lambda: watch.folder.state() if watch.folder.state().state == "lost" else None)
+        assert lost.error is not None
+        assert str(watch.inbox) in lost.error
+
+        (tmp_path / "away").rename(watch.inbox)
+        eventually(lambda: watch.folder.state().state == "ok")
+        watch.now = 4.2
+        assert watch.next().name == "late.jpg"

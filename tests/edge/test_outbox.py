@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.components import ROOT
+from support.messages import an_event, an_image_record
+
+from edge.errors import UnavailableError
+from edge.outbox import Entry, Outbox
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    box = Outbox(tmp_path / "outbox.sqlite3", max_messages=100, max_age_s=3600)
+    yield box
+    box.close()
+
+
+def add_events(outbox: Outbox, number: int, stamp: float = 1000.0) -> None:
+    outbox.add([Entry((an_event(),)) for _ in range(number)], stamp)
+
+
+def seqs(outbox: Outbox) -> list[int]:
+    return [message.seq for message in outbox.batch(0, 1000)]
+
+
+def test_messages_are_numbered_without_gaps_and_say_their_number(outbox: Outbox) -> None:
+    add_events(outbox, 3)
+    add_events(outbox, 2)
+
+    messages = outbox.batch(0, 10)
+
+    assert [message.seq for message in messages] == [1, 2, 3, 4, 5]
+    assert [json.loads(message.payload)["seq"] for message in messages] == [1, 2, 3, 4, 5]
+    assert {message.topic for message in messages} == {"event"}
+
+
+def test_numbers_go_on_after_a_restart_even_if_all_was_confirmed(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.sqlite3"
+    first = Outbox(path, 100, 3600)
+    add_events(first, 3)
+    first.confirm([1, 2, 3])
+    first.close()
+
+    second = Outbox(path, 100, 3600)
+    add_events(second, 1)
+
+    assert seqs(second) == [4]
+    second.close()
+
+
+def test_what_is_not_confirmed_stays(outbox: Outbox) -> None:
+    add_events(outbox, 4)
+
+    outbox.confirm([1, 3])
+
+    assert seqs(outbox) == [2, 4]
+    assert outbox.pending() == (2, 1000.0)
+
+
+def test_a_batch_begins_after_what_was_sent(outbox: Outbox) -> None:
+    add_events(outbox, 5)
+
+    assert [message.seq for message in outbox.batch(2, 2)] == [3, 4]
+
+
+def test_the_oldest_beyond_the_limit_are_dropped_and_counted(outbox: Outbox) -> None:
+    add_events(outbox, 103)
+
+    assert outbox.trim(None) == 3
+    assert seqs(outbox)[0] == 4
+    assert outbox.dropped() == 3
+
+
+def test_what_is_too_old_is_dropped_only_while_the_clock_can_be_trusted(outbox: Outbox) -> None:
+    add_events(outbox, 2, stamp=1000.0)
+    add_events(outbox, 1, stamp=5000.0)
+
+    assert outbox.trim(None) == 0
+    assert outbox.trim(1000.0 + 3601) == 2
+    assert seqs(outbox) == [3]
+
+
+def test_a_file_its_record_and_its_events_are_written_together(outbox: Outbox) -> None:
+    outbox.add([Entry((an_event(), an_image_record("b.jpg")), "inbox", "b.jpg")], 1.0)
+
+    (file,) = outbox.files("inbox")
+
+    assert (file.claim, file.seq, file.failed) == ("b.jpg", 2, False)
+    assert json.loads(file.record)["seq"] == 2
+    assert outbox.files("other") == []
+
+
+def test_a_file_counts_as_published_when_its_record_was_confirmed(outbox: Outbox) -> None:
+    outbox.add([Entry((an_event(), an_image_record()), "inbox", "a.jpg")], 1.0)
+    outbox.confirm([1])
+    assert outbox.published_files("inbox") == []
+
+    outbox.confirm([2])
+    assert [file.claim for file in outbox.published_files("inbox")] == ["a.jpg"]
+
+    outbox.forget_file("inbox", "a.jpg")
+    assert outbox.files("inbox") == []
+
+
+def test_names_of_files_need_not_be_utf8(outbox: Outbox) -> None:
+    claim = b"fa\xe7ade\n'\".jpg".decode("utf-8", "surrogateescape")
+
+    outbox.add([Entry((an_image_record("x", error="why"),), "inbox", claim)], 1.0)
+
+    (file,) = outbox.files("inbox")
+    assert (file.claim, file.failed) == (claim, True)
+
+
+def test_a_transaction_that_fails_leaves_nothing_and_spends_no_number(outbox: Outbox) -> None:
+    add_events(outbox, 1)
+    outbox._db.execute("CREATE TRIGGER full BEFORE INSERT ON message WHEN new.seq = 3 BEGIN SELECT RAISE(ABORT, 'full'); END")
+
+    with pytest.raises(sqlite3.Error, match="full"):
+        add_events(outbox, 2)
+    outbox._db.execute("DROP TRIGGER full")
+    add_events(outbox, 2)
+
+    assert seqs(outbox) == [1, 2, 3]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, "tests")
+from support.messages import an_event
+from edge.outbox import Entry, Outbox
+outbox = Outbox(Path(sys.argv[1]), 10**6, 3600)
+while True:
+    outbox.add([Entry((an_event(),))] * 5, 1.0)
+    print("written", flush=True)
+"""
+
+
+def test_a_killed_writer_loses_nothing_that_it_had_written(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.sqlite3"
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert writer.stdout is not None
+    written = sum(1 for _, _ in zip(range(40), writer.stdout, strict=False))
+    writer.kill()
+    writer.communicate(timeout=10)
+
+    outbox = Outbox(path, 10**6, 3600)
+    found = seqs(outbox)
+    outbox.close()
+
+    assert found == list(range(1, len(found) + 1))
+    assert len(found) % 5 == 0
+    assert len(found) >= min(1000, written * 5)
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.sqlite3"
+    path.write_bytes(b"this was never a database, whatever its name says" * 50)
+
+    with pytest.raises(UnavailableError, match=r"outbox\.sqlite3: file is not a database"):
+        Outbox(path, 1, 1)
+
+
+def test_an_outbox_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.sqlite3"
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA user_version=99")
+    database.close()
+
+    with pytest.raises(UnavailableError, match="written by a newer version"):
+        Outbox(path, 1, 1)

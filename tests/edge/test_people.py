@@ -1,0 +1,116 @@
+"""One verdict a person: each test is a scene, frame by frame, at ten frames a second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from support.faces import face
+
+from edge.people import DecisionRule, People, Verdict
+from edge.vision.analyzer import Face
+from edge.vision.classifier import Label
+
+FRAME_S = 0.1
+RULE = DecisionRule(min_frames=3, agreement=0.6, forget_after_s=2.0)
+
+
+def verdicts(scene: Iterable[Sequence[Face]], rule: DecisionRule = RULE) -> list[tuple[int, Verdict]]:
+    """The verdicts with the number of the frame that made each sure."""
+    people = People(rule, "boot")
+    return [
+        (number, verdict) for number, faces in enumerate(scene) for verdict in people.update(faces, number * FRAME_S)
+    ]
+
+
+def labels(scene: Iterable[Sequence[Face]], rule: DecisionRule = RULE) -> list[Label]:
+    return [verdict.label for _, verdict in verdicts(scene, rule)]
+
+
+def nobody(frames: int) -> list[list[Face]]:
+    return [[] for _ in range(frames)]
+
+
+def test_a_person_who_stays_yields_one_verdict_as_soon_as_it_is_sure() -> None:
+    said = verdicts([[face("no_mask")] for _ in range(600)])
+
+    assert [(number, verdict.label) for number, verdict in said] == [(2, Label.NO_MASK)]
+    assert said[0][1].votes == {Label.MASK: 0, Label.NO_MASK: 3, Label.UNCERTAIN: 0}
+    assert said[0][1].frames == 3
+    assert said[0][1].p_mask < 0.1
+
+
+def test_a_person_who_walks_through_is_one_person() -> None:
+    assert labels([[face("mask", x=20 * number)] for number in range(30)]) == [Label.MASK]
+
+
+def test_a_walker_who_moves_a_face_a_frame_is_one_person() -> None:
+    assert labels([[face("mask", x=50 * number, size=60)] for number in range(12)]) == [Label.MASK]
+
+
+def test_a_short_loss_does_not_make_a_second_person() -> None:
+    seen = [[face("mask")]] * 5
+
+    assert labels([*seen, *nobody(15), *seen]) == [Label.MASK]
+
+
+def test_who_comes_back_after_being_forgotten_is_another_person() -> None:
+    seen = [[face("mask")]] * 5
+
+    assert labels([*seen, *nobody(25), *seen]) == [Label.MASK, Label.MASK]
+
+
+def test_two_people_side_by_side_get_a_verdict_each() -> None:
+    scene = [[face("mask", x=100), face("no_mask", x=300)] for _ in range(10)]
+
+    assert sorted(labels(scene)) == [Label.MASK, Label.NO_MASK]
+
+
+def test_a_single_odd_frame_does_not_decide() -> None:
+    scene = [[face("no_mask")], *[[face("mask")]] * 5]
+
+    assert labels(scene) == [Label.MASK]
+
+
+def test_uncertain_frames_delay_a_verdict_but_do_not_outvote_it() -> None:
+    said = verdicts([*[[face("uncertain")]] * 20, *[[face("mask")]] * 5])
+
+    assert [(number, verdict.label) for number, verdict in said] == [(22, Label.MASK)]
+    assert said[0][1].votes[Label.UNCERTAIN] == 20
+
+
+def test_who_leaves_undecided_is_uncertain() -> None:
+    assert labels([*[[face("uncertain")]] * 5, *nobody(25)]) == [Label.UNCERTAIN]
+
+
+def test_a_face_of_fewer_frames_than_asked_for_is_nobody() -> None:
+    assert labels([*[[face("mask")]] * 2, *nobody(25)]) == []
+
+
+def test_votes_that_do_not_agree_make_no_verdict() -> None:
+    rule = DecisionRule(min_frames=4, agreement=0.9, forget_after_s=2.0)
+    scene = [[face("mask" if number % 2 else "no_mask")] for number in range(40)]
+
+    assert labels(scene, rule) == []
+    assert labels([*scene, *nobody(25)], rule) == [Label.UNCERTAIN]
+
+
+def test_who_was_always_too_small_is_counted_and_not_judged() -> None:
+    people = People(RULE, "boot")
+    for number in range(40):
+        faces = [face("mask", size=12, too_small=True)] if number < 10 else []
+        assert people.update(faces, number * FRAME_S) == []
+
+    assert people.too_small == 1
+
+
+def test_who_comes_near_enough_is_judged_from_then_on() -> None:
+    far = [[face("uncertain", size=20, too_small=True)]] * 10
+    near = [[face("no_mask", size=24 + number)] for number in range(5)]
+
+    assert [number for number, _ in verdicts([*far, *near])] == [12]
+
+
+def test_ids_of_tracks_begin_with_what_the_start_drew_and_differ() -> None:
+    scene = [[face("mask", x=100), face("mask", x=300)]] * 3
+
+    assert {verdict.track_id for _, verdict in verdicts(scene)} == {"boot-1", "boot-2"}

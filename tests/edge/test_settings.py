@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.errors import ConfigError
+from edge.settings import CameraSource, FolderSource, load_settings
+
+EVERYTHING = """
+device_id = "lobby-1"
+state_dir = "/var/lib/maskgate"
+
+[[sources]]
+name = "door"
+kind = "camera"
+url = "/dev/video0"
+max_fps = 10
+rotate = 90
+region = [0.1, 0.0, 0.5, 1.0]
+
+[[sources]]
+name = "inbox"
+kind = "folder"
+path = "/var/lib/maskgate/inbox"
+on_done = "delete"
+
+[detector]
+model = "face_detector"
+min_score = 0.5
+min_face_px = 24
+
+[classifier]
+model = "mask_classifier"
+mask_above = 0.8
+no_mask_below = 0.2
+
+[decision]
+min_frames = 3
+agreement = 0.6
+forget_after_s = 2.0
+publish_uncertain = false
+
+[mqtt]
+host = "localhost"
+port = 1883
+username = ""
+password = ""
+protocol = "auto"
+prefix = "maskgate"
+tls = false
+
+[homeassistant]
+discovery = false
+prefix = "homeassistant"
+
+[outbox]
+max_messages = 100000
+max_age_h = 168
+
+[privacy]
+snapshots = "off"
+
+[web]
+enabled = false
+host = "127.0.0.1"
+port = 8080
+token = ""
+
+[log]
+level = "info"
+"""
+
+
+def problems_of(tmp_path: Path, text: str) -> tuple[str, ...]:
+    file = tmp_path / "maskgate.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file)
+    return caught.value.problems
+
+
+def test_every_key_of_the_contract_is_known(tmp_path: Path) -> None:
+    file = tmp_path / "maskgate.toml"
+    file.write_text(EVERYTHING)
+
+    settings = load_settings(file)
+
+    camera, folder = settings.sources
+    assert isinstance(camera, CameraSource)
+    assert camera.region == (0.1, 0.0, 0.5, 1.0)
+    assert isinstance(folder, FolderSource)
+    assert folder.on_done == "delete"
+
+
+def test_without_a_file_the_defaults_are_those_of_the_contract(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("edge.settings.DEFAULT_CONFIG", tmp_path / "none.toml")
+    monkeypatch.setattr("socket.gethostname", lambda: "door.example org")
+
+    settings = load_settings()
+
+    assert settings.device_id == "door-example-org"
+    assert settings.sources == ()
+    assert (settings.detector.min_score, settings.detector.min_face_px) == (0.5, 24)
+    assert (settings.mqtt.host, settings.mqtt.port, settings.mqtt.protocol) == ("localhost", 1883, "auto")
+
+
+def test_a_named_file_that_is_missing_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no such file"):
+        load_settings(tmp_path / "missing.toml")
+
+
+@pytest.mark.parametrize("content", [b"device_id = ", b"\xff\xfe", b"[mqtt]\n[mqtt]\n"])
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "maskgate.toml"
+    file.write_bytes(content)
+
+    with pytest.raises(ConfigError, match=r"maskgate\.toml: is not TOML"):
+        load_settings(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('state_dri = "x"', "state_dri: no such key; did you mean state_dir?"),
+        ("[mqtt]\nprot = 1", "mqtt.prot: no such key; did you mean port?"),
+        ("[mqtt]\nport = 70000", "mqtt.port: Input should be less than or equal to 65535"),
+        ('[mqtt]\nprefix = "a/#"', "mqtt.prefix: String should match"),
+        ('[mqtt]\nca_file = "x"', "mqtt: ca_file, cert_file and key_file have no effect without tls = true"),
+        ('[[sources]]\nname = "a"\nkind = "camera"', "sources.0.url: Field required"),
+        ('[[sources]]\nname = "a"\nkind = "fax"', "sources.0: Input tag 'fax'"),
+        ('[[sources]]\nname = "a b"\nkind = "folder"\npath = "x"', "sources.0.name: String should match"),
+        ('[[sources]]\nname = "a"\nkind = "camera"\nurl = "x"\nrotate = 45', "sources.0.rotate: Input should be 0, 90"),
+        (
+            '[[sources]]\nname = "a"\nkind = "camera"\nurl = "x"\nregion = [0.5, 0, 0.6, 1]',
+            "sources.0.region: is x, y, width, height as shares of the frame and must lie inside it",
+        ),
+        ("[decision]\nagreement = 0.5", "decision.agreement: Input should be greater than 0.5"),
+        ('[web]\nenabled = true\nhost = "0.0.0.0"', "web: host 0.0.0.0 is reachable from elsewhere and needs a token"),
+        ('[privacy]\nsnapshots = "yes"', "privacy.snapshots: Input should be 'off', 'blurred' or 'full'"),
+    ],
+)
+def test_a_mistake_is_named_with_its_key(tmp_path: Path, text: str, problem: str) -> None:
+    problems = problems_of(tmp_path, text)
+
+    assert len(problems) == 1
+    assert problems[0].startswith(problem)
+
+
+def test_two_sources_of_one_name_are_a_mistake(tmp_path: Path) -> None:
+    source = '[[sources]]\nname = "a"\nkind = "folder"\npath = "x"\n'
+
+    assert problems_of(tmp_path, source * 2) == ("sources: two sources are named 'a'",)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASKGATE_MQTTT__PORT", "1")
+
+    problems = problems_of(tmp_path, 'device_id = "a b"\n[log]\nlevel = "loud"')
+
+    assert [problem.split(":")[0] for problem in problems] == ["MASKGATE_MQTTT__PORT", "device_id", "log.level"]
+
+
+def test_environment_wins_over_credentials_and_credentials_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "maskgate.toml"
+    file.write_text('[mqtt]\npassword = "file"\nusername = "file"\nhost = "file"')
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "mqtt__password").write_text("credential\n")
+    (credentials / "mqtt__username").write_text("credential")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+    monkeypatch.setenv("MASKGATE_MQTT__USERNAME", "environment")
+
+    mqtt = load_settings(file).mqtt
+
+    assert (mqtt.username, mqtt.password.get_secret_value(), mqtt.host) == ("environment", "credential", "file")
+
+
+def test_sources_come_from_the_environment_as_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MASKGATE_SOURCES", '[{"name": "door", "kind": "camera", "url": "rtsp://camera/1"}]')
+    file = tmp_path / "maskgate.toml"
+    file.touch()
+
+    assert load_settings(file).sources[0].name == "door"
+
+
+@pytest.mark.parametrize("variable", ["MASKGATE_SOURCES", "MASKGATE_MQTT"])
+def test_environment_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "{")
+
+    with pytest.raises(ConfigError, match="is not valid JSON"):
+        load_settings()
+
+
+def test_a_secret_is_never_part_of_an_error(tmp_path: Path) -> None:
+    problems = problems_of(tmp_path, '[mqtt]\npassword = 12345\ntoken = "hush-hush"')
+
+    assert not any("12345" in problem or "hush" in problem for problem in problems)
+    assert "hush" not in repr(problems)
