@@ -1,7 +1,7 @@
 """The bundled face detector: one int8 network that finds masked and bare faces alike.
 
-The network (train/detector) gives, for every place of three grids over its input, a score and a box relative to that place.
-Which tensor is which, the strides and the limits below are in the model's card.
+The network (train/detector) gives, for every place of three grids over its input, a score and a box relative to that
+place. Which tensor is which, the strides and the limits below are in the model's card.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from edge.vision.tflite import TfliteModel
 class Grid(BaseModel):
     """One level of the network's answer: pixels of the input a place stands for, and the names of its two tensors.
 
-    `score` has shape (h, w, 1), 0 to 1. `box` has shape (h, w, 4): the middle of the face relative to the middle of the place
-    (x, y), and the logarithms of its width and height, all in strides.
+    `score` has shape (h, w, 1), 0 to 1. `box` has shape (h, w, 4): the middle of the face relative to the middle of the
+    place (x, y), and the logarithms of its width and height, all in strides.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,7 +57,7 @@ class Decoding(BaseModel):
 
 
 class Letterbox:
-    """Brings pictures of any shape to the network's input without distortion: into its upper left corner, grey beside it.
+    """Brings pictures of any shape to the network's input without distortion: upper left, grey beside it.
 
     The input array is made once and written over by every picture.
 
@@ -81,8 +81,8 @@ class Letterbox:
             image: BGR, any size.
 
         Returns:
-            RGB of the input's size, valid until the next call; and how many pixels of the picture one pixel of the input
-            stands for, in x and in y (they differ by rounding only).
+            RGB of the input's size, valid until the next call; and how many pixels of the picture one pixel of the
+            input stands for, in x and in y (they differ by rounding only).
         """
         height, width = image.shape[:2]
         scale = min(self._width / width, self._height / height, self._enlarge)
@@ -156,8 +156,8 @@ def decode(
         min_score: 0 to 1.
 
     Returns:
-        Boxes (n, 4) as left, top, width, height in pixels of the input, overlapping ones removed, and their scores (n,),
-        best first.
+        Boxes (n, 4) as left, top, width, height in pixels of the input, overlapping ones removed, and their scores
+        (n,), best first.
 
     Raises:
         KeyError: an output that the card names is missing.
@@ -180,7 +180,8 @@ def decode(
     all_boxes, all_scores = np.concatenate(boxes).astype(np.float32), np.concatenate(scores)
     order = np.argsort(-all_scores, kind="stable")[: decoding.candidates]
     all_boxes, all_scores = all_boxes[order], all_scores[order]
-    # Every candidate has passed min_score; comparing float32 with float64 once more could only lose one at the threshold.
+    # Every candidate has passed min_score; comparing float32 with float64 once more could only lose one at the
+    # threshold.
     kept = np.asarray(cv2.dnn.NMSBoxes(_rows(all_boxes), _rows(all_scores), 0.0, decoding.overlap), np.intp).reshape(-1)
     return all_boxes[kept], all_scores[kept]
 

@@ -1,0 +1,140 @@
+"""`maskgate-train detector ...`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+_DATA_HELP = "Folder of MANIFEST.csv."
+_TEACHER_HELP = "YuNet .onnx: labels faces that nobody boxed."
+
+
+@click.group()
+def detector() -> None:
+    """Trains, exports and measures the face detector."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+@detector.command()
+@click.argument("data", type=_FOLDER)
+@click.option(
+    "-o", "--output", "run", type=click.Path(path_type=Path, file_okay=False), required=True, help="Run folder."
+)
+@click.option("--teacher", type=_FILE, required=True, help=_TEACHER_HELP)
+@click.option("--weights", type=_FILE, required=True, help="Keras weights of MobileNetV2 alpha 0.35 without its top.")
+@click.option("--steps", type=click.IntRange(1), default=6000, show_default=True, help="Batches.")
+@click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Pictures in a batch.")
+@click.option("--rate", type=click.FloatRange(1e-6, 1), default=2e-3, show_default=True, help="Highest learning rate.")
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--start", type=_FILE, help="Weights to go on from, instead of the ImageNet trunk.")
+@click.option("--traps", type=_FILE, help="False alarms to paste, from `mine`.")
+def fit(
+    data: Path,
+    run: Path,
+    teacher: Path,
+    weights: Path,
+    steps: int,
+    batch: int,
+    rate: float,
+    seed: int,
+    start: Path | None,
+    traps: Path | None,
+) -> None:
+    """Trains on the train part of DATA; goes on where RUN was interrupted."""
+    from train.detector.fit import FitOptions
+    from train.detector.fit import fit as run_fit
+
+    options = FitOptions(steps=steps, batch=batch, rate=rate, seed=seed, start=start, traps=traps, command=_command())
+    click.echo(run_fit(data, teacher, weights, run, options))
+
+
+@detector.command()
+@click.argument("run", type=_FOLDER)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The .tflite file."
+)
+@click.option("--data", type=_FOLDER, required=True, help=_DATA_HELP)
+@click.option("--teacher", type=_FILE, help=_TEACHER_HELP)
+@click.option("--width", type=click.IntRange(32), default=384, show_default=True, help="Of the input, pixels.")
+@click.option("--height", type=click.IntRange(32), default=288, show_default=True, help="Of the input, pixels.")
+@click.option("--version", default="1", show_default=True, help="For the card.")
+def export(run: Path, output: Path, data: Path, teacher: Path | None, width: int, height: int, version: str) -> None:
+    """Makes the int8 file and its card of RUN, and holds it against the float network on the validation part."""
+    from train.detector.evaluate import table
+    from train.detector.export import Provenance
+    from train.detector.pipeline import export_run
+
+    options = json.loads((run / "options.json").read_text())
+    provenance = Provenance(
+        data=f"{data.name}/MANIFEST.csv, train part",
+        seed=int(options["seed"]),
+        command=_fit_command(run),
+        weights="MobileNetV2 alpha 0.35, ImageNet, blocks 3 to 16",
+    )
+    click.echo(table(export_run(run, output, data, teacher, (height, width), version, provenance)))
+
+
+@detector.command()
+@click.argument("run", type=_FOLDER)
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The .npz file.")
+@click.option("--data", type=_FOLDER, required=True, help=_DATA_HELP)
+@click.option("--teacher", type=_FILE, required=True, help=_TEACHER_HELP)
+@click.option("--min-score", type=click.FloatRange(0, 1), default=0.2, show_default=True)
+def mine(run: Path, output: Path, data: Path, teacher: Path, min_score: float) -> None:
+    """Collects the false alarms of RUN on the training photos, for `fit --traps`."""
+    from train.detector.pipeline import mine_run
+
+    click.echo(f"{mine_run(run, output, data, teacher, (288, 384), min_score)} patches")
+
+
+@detector.command()
+@click.argument("model", type=_FILE)
+@click.argument("data", type=_FOLDER)
+@click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
+@click.option("--yunet", type=_FILE, help="YuNet .onnx to compare with.")
+@click.option("--blazeface", type=_FILE, help="BlazeFace .tflite to compare with.")
+@click.option("--cache", type=click.Path(path_type=Path, file_okay=False), default=Path("runs/detector-cache"))
+@click.option("--json", "output", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures there.")
+@click.option("--into-card", is_flag=True, help="Write all figures into the model's card.")
+def evaluate(
+    model: Path,
+    data: Path,
+    split: str,
+    yunet: Path | None,
+    blazeface: Path | None,
+    cache: Path,
+    output: Path | None,
+    into_card: bool,  # noqa: FBT001 - click passes options by name
+) -> None:
+    """Measures MODEL and other detectors on a part of DATA, each on one thread."""
+    from train.detector.evaluate import table
+    from train.detector.pipeline import evaluate_file, with_metrics
+
+    results = evaluate_file(model, data, split, yunet, blazeface, cache)
+    click.echo(table(results))
+    if output:
+        output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    if into_card:
+        path = model.with_suffix(".json")
+        text = with_metrics(json.loads(path.read_text(encoding="utf-8")), split, results)
+        path.write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
+
+
+def _fit_command(run: Path) -> str:
+    """The command line that `fit` noted, with file names instead of paths."""
+    return str(json.loads((run / "options.json").read_text()).get("command", ""))
+
+
+def _command() -> str:
+    """How this program was called; folders are left out, so that no card tells where it was made."""
+    return shlex.join(["maskgate-train", *(Path(word).name if "/" in word else word for word in sys.argv[1:])])

@@ -1,0 +1,190 @@
+"""From averaged weights to the int8 file and its card."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from edge.vision.face_detector import Letterbox
+from train.detector.architecture import STRIDES, build
+from train.detector.float_detector import BACKGROUND, ENLARGE, decoding
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from train.detector.calibrate import Line
+    from train.detector.data import Photo
+
+NAME: Final = "face_detector"
+MAX_BYTES: Final = 1_500_000
+INPUT_SCALE: Final = 2 / 255
+"""Raw bytes 0..255 are read as -1..1."""
+
+_LICENCE: Final = (
+    "Apache-2.0. Trained on pictures from public repositories, most of which state no clear licence (docs/detector.md "
+    "lists them); no picture is in this file or in this repository."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What the card says of the training: data, seed, command line, and weights that it began with."""
+
+    data: str
+    seed: int
+    command: str
+    weights: str
+
+
+def finished_network(weights: Path, size: tuple[int, int], line: Line) -> Any:
+    """The network with a fixed input, scores of 0..1, and the calibration inside the score layer.
+
+    Args:
+        weights: averaged weights of a run.
+        size: input (height, width) in pixels.
+        line: see `train.detector.calibrate`.
+
+    Returns:
+        A ``keras.Model`` with the outputs in the order of `architecture.output_names`.
+    """
+    import keras
+
+    network = build(size)
+    network.load_weights(str(weights))
+    kernel, bias = network.get_layer("score").get_weights()
+    network.get_layer("score").set_weights([kernel * line.scale, bias * line.scale + line.shift])
+    count = len(STRIDES)
+    scores = [
+        keras.layers.Activation("sigmoid", name=f"chance_{s}")(t)
+        for s, t in zip(STRIDES, network.outputs, strict=False)
+    ]
+    return keras.Model(network.input, [*scores, *network.outputs[count:]])
+
+
+def quantise(network: Any, pictures: list[NDArray[np.uint8]]) -> bytes:
+    """Full-integer quantisation after training.
+
+    Args:
+        network: from `finished_network`.
+        pictures: RGB of the input's size, what activations are calibrated on. One black and one white picture are
+            added, so that the input's range is -1..1 exactly and raw bytes mean what they should.
+
+    Returns:
+        The .tflite file.
+    """
+    import tensorflow as tf
+
+    height, width = network.input.shape[1:3]
+    extremes = [np.full((height, width, 3), value, np.uint8) for value in (0, 255)]
+
+    def representative() -> Any:
+        for picture in [*extremes, *pictures]:
+            yield [picture[None].astype(np.float32) / np.float32(127.5) - 1]
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(network)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = representative
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.uint8
+    content: bytes = converter.convert()
+    return content
+
+
+def calibration_pictures(photos: list[Photo], size: tuple[int, int], count: int, seed: int) -> list[NDArray[np.uint8]]:
+    """Training photos as the finished detector sees them.
+
+    Args:
+        photos: to draw from.
+        size: input (height, width) in pixels.
+        count: how many.
+        seed: of the draw.
+    """
+    order = np.random.default_rng(seed).permutation(len(photos))[:count]
+    box = Letterbox(size[1], size[0], BACKGROUND, ENLARGE)
+    return [box(photos[int(at)].pixels())[0].copy() for at in order]
+
+
+def checked_outputs(content: bytes, size: tuple[int, int]) -> list[str]:
+    """Holds a file against what the daemon relies on.
+
+    Args:
+        content: the .tflite file.
+        size: input (height, width) in pixels.
+
+    Returns:
+        Names of the output tensors in the order of `architecture.output_names`.
+
+    Raises:
+        ValueError: too large, another input type, size or scale, a fully connected operation, or other outputs.
+    """
+    import tensorflow as tf
+
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"the file has {len(content)} bytes, more than {MAX_BYTES}")
+    interpreter = tf.lite.Interpreter(model_content=content)
+    interpreter.allocate_tensors()
+    taken = interpreter.get_input_details()[0]
+    if tuple(taken["shape"]) != (1, *size, 3) or taken["dtype"] is not np.uint8:
+        raise ValueError(
+            f"expected a uint8 input of {(1, *size, 3)}, got {taken['dtype'].__name__} {tuple(taken['shape'])}"
+        )
+    scale, zero_point = taken["quantization"]
+    if abs(scale - INPUT_SCALE) > 1e-6 or zero_point not in (127, 128):
+        raise ValueError(f"expected an input scale of {INPUT_SCALE:.7f}, got {scale:.7f} with zero point {zero_point}")
+    operations = {row["op_name"] for row in interpreter._get_ops_details()}  # noqa: SLF001 - there is no public way
+    if "FULLY_CONNECTED" in operations:
+        raise ValueError("the file has a FULLY_CONNECTED operation, which can crash tflite-runtime 2.14 on aarch64")
+    by_shape = {tuple(row["shape"]): row["name"] for row in interpreter.get_output_details()}
+    names = []
+    for channels in (1, 4):
+        for stride in STRIDES:
+            shape = (1, size[0] // stride, size[1] // stride, channels)
+            if shape not in by_shape:
+                raise ValueError(f"expected an output of {shape}, got {sorted(by_shape)}")
+            names.append(by_shape[shape])
+    return names
+
+
+def card(
+    content: bytes, size: tuple[int, int], version: str, provenance: Provenance, metrics: dict[str, Any]
+) -> dict[str, Any]:
+    """The card of a file that `checked_outputs` has passed, with what the daemon needs to decode it."""
+    import tensorflow as tf
+
+    names = checked_outputs(content, size)
+    interpreter = tf.lite.Interpreter(model_content=content)
+    scale, zero_point = interpreter.get_input_details()[0]["quantization"]
+    return {
+        "name": NAME,
+        "task": "face-detector",
+        "version": version,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "input": {
+            "width": size[1],
+            "height": size[0],
+            "channels": "RGB",
+            "dtype": "uint8",
+            "scale": float(scale),
+            "zero_point": int(zero_point),
+        },
+        "labels": ["face"],
+        "decoding": decoding(names).model_dump(mode="json"),
+        "metrics": metrics,
+        "training": asdict(provenance),
+        "licence": _LICENCE,
+        "created": dt.datetime.now(dt.UTC).date().isoformat(),
+    }
+
+
+def write(content: bytes, text: dict[str, Any], path: Path) -> None:
+    """Writes the file and its card side by side."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    path.with_suffix(".json").write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,105 @@
+"""A process that makes training batches while the network learns from the last one."""
+
+from __future__ import annotations
+
+import multiprocessing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from train.detector.boxes import Boxes, sizes
+from train.detector.sampler import Mix, Sampler
+from train.detector.scene import FACE, IGNORE, Scene
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from train.detector.material import Material
+    from train.detector.paste import Cutout
+
+MAX_FACES: Final = 40
+"""Boxes of each role a picture may have; of more, the smallest faces become boxes that are ignored."""
+
+_WAITING: Final = 6
+"""Finished batches that wait at most: about 20 MB."""
+
+_PATIENCE: Final = 120.0
+"""Seconds to wait for a batch before the feeder is taken for dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """RGB pixels (n, size, size, 3); faces and ignored boxes, each (n, MAX_FACES, 4), zeros where there is none."""
+
+    pixels: NDArray[np.uint8]
+    faces: NDArray[np.float32]
+    ignored: NDArray[np.float32]
+
+
+def batch_of(scenes: list[Scene]) -> Batch:
+    """Stacks scenes of one size."""
+    faces = np.zeros((len(scenes), MAX_FACES, 4), np.float32)
+    ignored = np.zeros_like(faces)
+    for row, scene in enumerate(scenes):
+        wanted, doubtful = scene.boxes[scene.roles == FACE], scene.boxes[scene.roles == IGNORE]
+        wanted = wanted[np.argsort(-sizes(wanted))]
+        doubtful = np.concatenate([wanted[MAX_FACES:], doubtful])[:MAX_FACES]
+        faces[row, : len(wanted[:MAX_FACES])] = wanted[:MAX_FACES]
+        ignored[row, : len(doubtful)] = _widened(doubtful)
+    return Batch(np.stack([scene.pixels[..., ::-1] for scene in scenes]), faces, ignored)
+
+
+def _widened(boxes: Boxes) -> Boxes:
+    """At least 16 pixels in each direction, so that a tiny box holds the places round it."""
+    extent = np.maximum(boxes[:, 2:], 16)
+    return np.concatenate([boxes[:, :2] + boxes[:, 2:] / 2 - extent / 2, extent], axis=1).astype(np.float32)
+
+
+class Feeder:
+    """Runs a sampler in a process of its own. A context manager: leaving it ends the process.
+
+    Args:
+        material: what pictures are made of; the process inherits it without a copy.
+        size: side of the pictures in pixels.
+        batch: pictures in a batch.
+        seed: start of the sampler's chance.
+        mix: see `Sampler`.
+        traps: see `Sampler`.
+    """
+
+    def __init__(
+        self, material: Material, size: int, batch: int, seed: int, mix: Mix, traps: list[Cutout] | None = None
+    ) -> None:
+        context = multiprocessing.get_context("fork")
+        self._queue: Any = context.Queue(_WAITING)
+        sampler = Sampler(material, size, np.random.default_rng(seed), mix, traps or [])
+        self._process = context.Process(target=_feed, args=(sampler, batch, self._queue), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._process.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.terminate()
+        self._process.join(10)
+
+    def next(self) -> Batch:
+        """The next batch.
+
+        Raises:
+            queue.Empty: none came within two minutes; the process has died.
+        """
+        batch: Batch = self._queue.get(timeout=_PATIENCE)
+        return batch
+
+
+def _feed(sampler: Sampler, batch: int, queue: Any) -> None:
+    import cv2
+
+    cv2.setNumThreads(1)
+    while True:
+        queue.put(batch_of([sampler.draw() for _ in range(batch)]))

@@ -1,0 +1,204 @@
+"""The training loop: warm the stem up, learn, keep a running average, look at the validation photos now and then."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from train.detector.architecture import build, load_trunk
+from train.detector.feeder import Feeder
+from train.detector.loss import DetectorLoss
+from train.detector.material import gather
+from train.detector.sampler import Mix
+from train.detector.stem import imitate
+
+if TYPE_CHECKING:
+    from train.detector.feeder import Batch
+    from train.detector.material import Material
+    from train.detector.paste import Cutout
+
+log = logging.getLogger(__name__)
+
+AVERAGE_FILE: Final = "average.weights.h5"
+"""The averaged weights: what is exported."""
+
+_CHECKPOINT_EVERY: Final = 500
+_AVERAGE_DECAY: Final = 0.9985
+_LOG_EVERY: Final = 100
+_CLIP_NORM: Final = 20.0
+_TRUNK_SHARE: Final = 0.5
+"""The ImageNet blocks learn at this share of the rate of the new layers."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitOptions:
+    """How a network is trained.
+
+    Attributes:
+        steps: batches.
+        batch: pictures in a batch.
+        size: side of the training pictures in pixels.
+        rate: highest learning rate (Adam), reached after `warm` steps and brought to zero along a cosine.
+        warm: steps to reach it.
+        stem_steps: batches of the stem's first lesson; none when going on from other weights.
+        seed: of weights and pictures.
+        mix: shares of the kinds of training pictures.
+        start: weights to go on from; None begins with the ImageNet trunk.
+        traps: file of false alarms (`train.detector.traps`) to paste, None for none.
+        command: how the run was started, for the card.
+    """
+
+    steps: int = 6000
+    batch: int = 16
+    size: int = 256
+    rate: float = 2e-3
+    warm: int = 200
+    stem_steps: int = 350
+    seed: int = 1
+    mix: Mix = field(default_factory=Mix)
+    start: Path | None = None
+    traps: Path | None = None
+    command: str = ""
+
+
+class Trainer:
+    """The network, its optimizer and its running average, with checkpoints that survive an interruption.
+
+    Args:
+        options: see `FitOptions`.
+        run: folder for checkpoints and results.
+    """
+
+    def __init__(self, options: FitOptions, run: Path) -> None:
+        import keras
+        import tensorflow as tf
+
+        keras.utils.set_random_seed(options.seed)
+        self.options = options
+        self.model, self.average = build(), build()
+        self._loss = DetectorLoss(options.size)
+        # Two optimizers, because Keras has no rate a layer: the ImageNet blocks move more slowly.
+        self._new, self._old = keras.optimizers.Adam(options.rate), keras.optimizers.Adam(options.rate)
+        trunk = [v for v in self.model.trainable_variables if v.path.startswith("block_")]
+        known = {id(v) for v in trunk}
+        self._trunk, self._rest = trunk, [v for v in self.model.trainable_variables if id(v) not in known]
+        self._new.build(self._rest)
+        self._old.build(self._trunk)
+        self.step = tf.Variable(0, dtype=tf.int64)
+        parts = {"model": self.model, "average": self.average, "new": self._new, "old": self._old, "step": self.step}
+        self._manager = tf.train.CheckpointManager(
+            tf.train.Checkpoint(**parts), str(run / "checkpoints"), max_to_keep=2
+        )
+        self._learn = tf.function(self._one_step)
+
+    def resume(self) -> bool:
+        """Goes on from the last checkpoint, if there is one."""
+        path = self._manager.restore_or_initialize()
+        return path is not None and int(self.step) > 0
+
+    def save(self) -> None:
+        """Writes a checkpoint."""
+        self._manager.save()
+
+    def begin_average(self) -> None:
+        """Sets the running average to the present weights."""
+        self.average.set_weights(self.model.get_weights())
+
+    def learn(self, batch: Batch) -> tuple[float, float]:
+        """One step.
+
+        Returns:
+            Score loss and box loss.
+        """
+        import tensorflow as tf
+
+        done, options = int(self.step), self.options
+        rate = options.rate * min(1.0, (done + 1) / options.warm)
+        rate *= 0.5 + 0.5 * math.cos(math.pi * min(1.0, done / options.steps))
+        self._new.learning_rate.assign(rate)
+        self._old.learning_rate.assign(rate * _TRUNK_SHARE)
+        decay = min(_AVERAGE_DECAY, (1 + done) / (20 + done))
+        score, box = self._learn(
+            tf.constant(batch.pixels),
+            tf.constant(batch.faces),
+            tf.constant(batch.ignored),
+            tf.constant(decay, tf.float32),
+        )
+        self.step.assign_add(1)
+        return float(score), float(box)
+
+    def _one_step(self, pixels: Any, faces: Any, ignored: Any, decay: Any) -> tuple[Any, Any]:
+        import tensorflow as tf
+
+        images = tf.cast(pixels, tf.float32) / 127.5 - 1
+        with tf.GradientTape() as tape:
+            score, box = self._loss(self.model(images, training=True), faces, ignored)
+            total = score + box
+        gradients = tape.gradient(total, self._rest + self._trunk)
+        gradients, _ = tf.clip_by_global_norm(gradients, _CLIP_NORM)
+        self._new.apply_gradients(zip(gradients[: len(self._rest)], self._rest, strict=True))
+        self._old.apply_gradients(zip(gradients[len(self._rest) :], self._trunk, strict=True))
+        for mean, value in zip(self.average.variables, self.model.variables, strict=True):
+            mean.assign(mean * decay + tf.cast(value, mean.dtype) * (1 - decay))
+        return score, box
+
+
+def fit(data: Path, teacher: Path, weights: Path, run: Path, options: FitOptions) -> Path:
+    """Trains a detector.
+
+    Args:
+        data: the folder of MANIFEST.csv.
+        teacher: YuNet's .onnx file.
+        weights: Keras weights of MobileNetV2 alpha 0.35 without its top.
+        run: folder for the results; a run that was interrupted goes on where its last checkpoint was.
+        options: see `FitOptions`.
+
+    Returns:
+        The file of averaged weights.
+    """
+    from train.detector.traps import load_traps
+
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "options.json").write_text(json.dumps(asdict(options), default=str, indent=1) + "\n")
+    material = gather(data, "train", teacher, run.parent / "detector-cache")
+    traps = load_traps(options.traps) if options.traps else []
+    log.info(
+        "%d photos, %d without a face, %d faces, %d heads, %d traps",
+        *(len(each) for each in (material.scenes, material.empty, material.faces, material.heads, traps)),
+    )
+    trainer = Trainer(options, run)
+    if trainer.resume():
+        log.info("going on from step %d", int(trainer.step))
+    elif options.start:
+        trainer.model.load_weights(str(options.start))
+        trainer.begin_average()
+    else:
+        imagenet = load_trunk(trainer.model, weights)
+        with Feeder(material, options.size, options.batch, options.seed + 1, options.mix) as feeder:
+            imitate(trainer.model, imagenet, feeder, options.stem_steps)
+        trainer.begin_average()
+    _loop(trainer, material, traps, run)
+    trainer.average.save_weights(str(run / AVERAGE_FILE))
+    return run / AVERAGE_FILE
+
+
+def _loop(trainer: Trainer, material: Material, traps: list[Cutout], run: Path) -> None:
+    """Steps until the end, with a line of figures every hundred and a checkpoint every five hundred."""
+    options, began, mean = trainer.options, time.monotonic(), [0.0, 0.0]
+    first = int(trainer.step)
+    with Feeder(material, options.size, options.batch, options.seed + 1000 + first, options.mix, traps) as feeder:
+        while int(trainer.step) < options.steps:
+            losses = trainer.learn(feeder.next())
+            mean = [0.98 * old + 0.02 * new for old, new in zip(mean, losses, strict=True)]
+            done = int(trainer.step)
+            if done % _LOG_EVERY == 0:
+                pace = (done - first) * options.batch / (time.monotonic() - began)
+                log.info("step %d: score %.3f, box %.3f, %.1f pictures/s", done, *mean, pace)
+            if done % _CHECKPOINT_EVERY == 0 or done == options.steps:
+                trainer.save()
+                trainer.average.save_weights(str(run / AVERAGE_FILE))

@@ -1,0 +1,64 @@
+"""The network as trained, behind the same letterbox and decoding as the finished file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from edge.vision.face_detector import Decoding, Grid, Letterbox, decode, detections
+from train.detector.architecture import STRIDES, output_names
+
+if TYPE_CHECKING:
+    from edge.vision.detector import Detection
+    from edge.vision.geometry import Image
+
+OVERLAP: Final = 0.45
+CANDIDATES: Final = 1000
+BACKGROUND: Final = 114
+ENLARGE: Final = 2.0
+
+
+def decoding(names: list[str] | None = None) -> Decoding:
+    """How outputs are decoded.
+
+    Args:
+        names: of the six tensors in the order of `architecture.output_names`; None takes those.
+    """
+    names = names or output_names()
+    count = len(STRIDES)
+    grids = tuple(Grid(stride=stride, score=names[i], box=names[count + i]) for i, stride in enumerate(STRIDES))
+    return Decoding(grids=grids, overlap=OVERLAP, candidates=CANDIDATES, background=BACKGROUND, enlarge=ENLARGE)
+
+
+class FloatDetector:
+    """A Keras network that answers like the finished detector.
+
+    Args:
+        model: from `architecture.build`.
+        size: input (height, width) in pixels.
+        min_score: 0 to 1.
+        scale: what logits are multiplied with, and
+        shift: what is then added (see `train.detector.calibrate`).
+    """
+
+    def __init__(
+        self, model: Any, size: tuple[int, int], min_score: float, scale: float = 1.0, shift: float = 0.0
+    ) -> None:
+        import tensorflow as tf
+
+        self._decoding = decoding()
+        self._letterbox = Letterbox(size[1], size[0], BACKGROUND, ENLARGE)
+        self._min_score, self._scale, self._shift = min_score, scale, shift
+        self._run = tf.function(lambda pixels: model(tf.cast(pixels, tf.float32) / 127.5 - 1, training=False))
+
+    def detect(self, image: Image) -> list[Detection]:
+        """Faces of at least `min_score`, best first."""
+        pixels, ratio = self._letterbox(image)
+        tensors = [np.asarray(tensor)[0] for tensor in self._run(pixels[None])]
+        count = len(STRIDES)
+        for i in range(count):
+            tensors[i] = 1 / (1 + np.exp(-(tensors[i] * self._scale + self._shift)))
+        outputs = dict(zip(output_names(), tensors, strict=True))
+        boxes, scores = decode(outputs, self._decoding, self._min_score)
+        return detections(boxes, scores, ratio, (image.shape[1], image.shape[0]))

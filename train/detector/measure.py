@@ -1,0 +1,177 @@
+"""Runs a detector over marked photos and sums up what it did."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+
+import numpy as np
+
+from train.detector.boxes import BARE, MASK, Boxes, sizes
+from train.detector.metrics import MIN_SIZE, SIZE_BANDS, Answer, curve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from edge.vision.detector import Detection
+    from edge.vision.geometry import Image
+    from train.detector.data import Photo
+
+LOWEST_SCORE: Final = 0.02
+"""Detectors are asked for everything down to this score; what is below it moves no figure."""
+
+OVERLAPS: Final = (0.5, 0.35)
+
+
+class FindsFaces(Protocol):
+    """What is needed of a detector to be measured; every `edge.vision.detector.FaceDetector` has it."""
+
+    def detect(self, image: Image) -> list[Detection]:
+        """Faces in a BGR picture."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A detector in the comparison.
+
+    Attributes:
+        name: for the table.
+        make: gives the detector for a `min_score`.
+        default_score: the threshold that it is used with.
+    """
+
+    name: str
+    make: Callable[[float], FindsFaces]
+    default_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a detector found in each photo."""
+
+    contender: Contender
+    photos: list[Photo]
+    boxes: list[Boxes] = field(default_factory=list)
+    scores: list[NDArray[np.float32]] = field(default_factory=list)
+
+
+def race(
+    contenders: list[Contender], photos: list[Photo], repeats: int = 3, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
+    """Times detectors at their default scores on the same photos, taking turns, so that a busy machine is busy for all.
+
+    Args:
+        contenders: whom.
+        photos: on what; decoding the JPEG is not in the time, everything after it is.
+        repeats: each photo is shown so often, the shortest time counts.
+        clock: in seconds.
+
+    Returns:
+        By name, milliseconds for each photo.
+    """
+    detectors = {each.name: each.make(each.default_score) for each in contenders}
+    times: dict[str, list[float]] = {name: [] for name in detectors}
+    for photo in photos:
+        image = photo.pixels()
+        least = dict.fromkeys(detectors, float("inf"))
+        for _ in range(repeats):
+            for name, detector in detectors.items():
+                began = clock()
+                detector.detect(image)
+                least[name] = min(least[name], (clock() - began) * 1e3)
+        for name, taken in least.items():
+            times[name].append(taken)
+    return times
+
+
+def find(contender: Contender, photos: list[Photo]) -> Findings:
+    """Runs a detector over photos, asking for everything down to `LOWEST_SCORE`."""
+    findings, detector = Findings(contender, photos), contender.make(LOWEST_SCORE)
+    for photo in photos:
+        found = detector.detect(photo.pixels())
+        findings.boxes.append(
+            np.array([(d.box.x, d.box.y, d.box.width, d.box.height) for d in found], np.float32).reshape(-1, 4)
+        )
+        findings.scores.append(np.array([d.score for d in found], np.float32))
+    return findings
+
+
+def answers(
+    findings: Findings,
+    wanted: Callable[[Photo], NDArray[np.bool_]],
+    truth: Callable[[Photo], Boxes] = lambda photo: photo.given,
+    extra: dict[str, Boxes] | None = None,
+) -> list[Answer]:
+    """Pairs findings with the truth.
+
+    Args:
+        findings: of a detector.
+        wanted: for a photo, which of its faces are asked for.
+        truth: which boxes are held true: as published, or by our rule.
+        extra: by photo name, further faces that may be found or not.
+    """
+    result = []
+    for photo, boxes, scores in zip(findings.photos, findings.boxes, findings.scores, strict=True):
+        open_boxes = (extra or {}).get(photo.name, np.zeros((0, 4), np.float32))
+        result.append(
+            Answer(
+                boxes,
+                scores,
+                np.concatenate([truth(photo), open_boxes]).astype(np.float32),
+                np.concatenate([wanted(photo), np.zeros(len(open_boxes), bool)]),
+            )
+        )
+    return result
+
+
+def all_faces(photo: Photo) -> NDArray[np.bool_]:
+    """Faces large enough to be asked for."""
+    return np.asarray(sizes(photo.given) >= MIN_SIZE, bool)
+
+
+def of_kind(kind: int) -> Callable[[Photo], NDArray[np.bool_]]:
+    """Large enough faces of one kind."""
+    return lambda photo: np.asarray(all_faces(photo) & (photo.kinds == kind), bool)
+
+
+def of_size(least: float, most: float) -> Callable[[Photo], NDArray[np.bool_]]:
+    """Faces between two sizes."""
+    return lambda photo: np.asarray((sizes(photo.given) >= least) & (sizes(photo.given) < most), bool)
+
+
+def summary(findings: Findings, face_free: Findings, extra: dict[str, Boxes] | None = None) -> dict[str, float]:
+    """All figures of a detector.
+
+    Args:
+        findings: on photos with faces.
+        face_free: on photos without.
+        extra: faces that nobody boxed but a second opinion sees; if given, figures that leave them open come too.
+
+    Returns:
+        By name: `ap50`, `ap35` with `_mask`, `_bare` and `_16`, `_32`, `_64` for the size bands; `ap50_rule` and so on
+        against the boxes by our rule; `recall` and `precision` at the default score (IoU 0.35); `alarms`, false boxes
+        at the default score for a face-free photo, and `alarmed`, the share of these with one.
+    """
+    score, figures = findings.contender.default_score, {}
+    parts = {"": all_faces, "_mask": of_kind(MASK), "_bare": of_kind(BARE)}
+    parts |= {f"_{least:.0f}": of_size(least, most) for least, most in SIZE_BANDS}
+    for part, wanted in parts.items():
+        for least in OVERLAPS:
+            name = f"ap{least * 100:.0f}{part}"
+            figures[name] = curve(answers(findings, wanted), least).average_precision()
+            if part in ("", "_mask", "_bare"):
+                by_rule = answers(findings, wanted, lambda photo: photo.boxes)
+                figures[f"{name}_rule"] = curve(by_rule, least).average_precision()
+                if extra is not None:
+                    left_open = curve(answers(findings, wanted, extra=extra), least)
+                    figures[f"{name}_open"] = left_open.average_precision()
+        figures[f"recall{part}"] = curve(answers(findings, wanted), OVERLAPS[1]).recall_at(score)
+    figures["precision"] = curve(answers(findings, all_faces, extra=extra), OVERLAPS[1]).precision_at(score)
+    counts = [int((scores >= score).sum()) for scores in face_free.scores]
+    figures["alarms"] = float(np.mean(counts)) if counts else float("nan")
+    figures["alarmed"] = float(np.mean([count > 0 for count in counts])) if counts else float("nan")
+    return figures

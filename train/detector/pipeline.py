@@ -1,0 +1,143 @@
+"""What the commands do: calibrate and export a run, mine its false alarms, and compare a finished file with others."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from edge.vision.face_detector import MaskAwareFaceDetector
+from train.detector import export
+from train.detector.architecture import build
+from train.detector.calibrate import Line, platt
+from train.detector.data import read_photos
+from train.detector.evaluate import compare, read_part, rounded
+from train.detector.fit import AVERAGE_FILE
+from train.detector.float_detector import FloatDetector
+from train.detector.measure import Contender, all_faces, answers, find
+from train.detector.metrics import curve
+from train.detector.rivals import contenders
+from train.detector.traps import mine, save_traps
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from train.detector.evaluate import Part
+
+log = logging.getLogger(__name__)
+
+DEFAULT_SCORE = 0.5
+_CALIBRATION_OVERLAP = 0.35
+_CALIBRATION_PICTURES = 250
+_WORST_LOSS = 0.01
+"""AP at IoU 0.5 that the int8 file may lose against the network it was made from."""
+
+
+def float_contender(weights: Path, size: tuple[int, int], line: Line) -> Contender:
+    """The network before quantisation."""
+    network = build()
+    network.load_weights(str(weights))
+    make = partial(FloatDetector, network, size, scale=line.scale, shift=line.shift)
+    return Contender("float", lambda min_score: make(min_score=min_score), DEFAULT_SCORE)
+
+
+def file_contender(model: Path, name: str = "int8") -> Contender:
+    """A finished file."""
+    return Contender(name, partial(MaskAwareFaceDetector, model), DEFAULT_SCORE)
+
+
+def calibration_line(raw: Contender, part: Part) -> Line:
+    """Fits the scores on the validation part; faces that nobody boxed but the teacher sees do not count either way."""
+    seen, free = find(raw, part.photos), find(raw, part.face_free)
+    return platt(
+        [
+            curve(answers(seen, all_faces, extra=part.unboxed), _CALIBRATION_OVERLAP),
+            curve(answers(free, all_faces), _CALIBRATION_OVERLAP),
+        ]
+    )
+
+
+def export_run(
+    run: Path,
+    output: Path,
+    data: Path,
+    teacher: Path | None,
+    size: tuple[int, int],
+    version: str,
+    provenance: export.Provenance,
+) -> dict[str, dict[str, float]]:
+    """Writes the int8 file and its card, and measures both against the float network on the validation part.
+
+    Args:
+        run: folder of `fit`.
+        output: the .tflite file.
+        data: the folder of MANIFEST.csv.
+        teacher: YuNet's .onnx, for faces that nobody boxed.
+        size: input (height, width) in pixels.
+        version: for the card.
+        provenance: for the card.
+
+    Returns:
+        Figures of `float` and `int8` on the validation part.
+
+    Raises:
+        ValueError: the file breaks a rule of `export.checked_outputs`, or has lost more than one point of AP.
+    """
+    weights = run / AVERAGE_FILE
+    part = read_part(data, "val", teacher, run.parent / "detector-cache")
+    line = calibration_line(float_contender(weights, size, Line()), part)
+    log.info("new logit = %.3f * logit %+.3f", line.scale, line.shift)
+    photos = read_photos(data, "train")
+    pictures = export.calibration_pictures(photos, size, _CALIBRATION_PICTURES, provenance.seed)
+    content = export.quantise(export.finished_network(weights, size, line), pictures)
+    export.write(content, export.card(content, size, version, provenance, {}), output)
+    results = compare(part, [float_contender(weights, size, line), file_contender(output)])
+    lost = results["float"]["ap50"] - results["int8"]["ap50"]
+    if lost > _WORST_LOSS:
+        raise ValueError(
+            f"int8 loses {lost:.3f} of AP at IoU 0.5, more than {_WORST_LOSS}: fine-tune with fake quantisation"
+        )
+    metrics = {"val": rounded(results["int8"]), "val_float": rounded(results["float"])}
+    export.write(content, export.card(content, size, version, provenance, metrics), output)
+    return results
+
+
+def mine_run(run: Path, output: Path, data: Path, teacher: Path, size: tuple[int, int], min_score: float) -> int:
+    """Collects what a run's network takes for faces in the training photos, away from every face.
+
+    Returns:
+        How many patches were written.
+    """
+    from train.detector.material import gather
+
+    material = gather(data, "train", teacher, run.parent / "detector-cache")
+    contender = float_contender(run / AVERAGE_FILE, size, Line())
+    patches = mine(contender.make(min_score), material.scenes + material.empty)
+    save_traps(patches, output)
+    return len(patches)
+
+
+def evaluate_file(
+    model: Path, data: Path, split: str, yunet: Path | None, blazeface: Path | None, cache: Path
+) -> dict[str, dict[str, float]]:
+    """Measures a finished file and its rivals in one run.
+
+    Args:
+        model: the .tflite file.
+        data: the folder of MANIFEST.csv.
+        split: train, val or test.
+        yunet: YuNet's .onnx: a rival, and the second opinion on faces that nobody boxed.
+        blazeface: BlazeFace's .tflite.
+        cache: folder for the teacher's answers.
+    """
+    part = read_part(data, split, yunet, cache)
+    ours = replace(file_contender(model), name=model.stem)
+    return compare(part, [ours, *contenders(yunet, blazeface)])
+
+
+def with_metrics(text: dict[str, Any], split: str, results: dict[str, dict[str, float]]) -> dict[str, Any]:
+    """A card with the figures of all contenders on a split."""
+    metrics = dict(text.get("metrics", {}))
+    metrics[split] = {name: rounded(row) for name, row in results.items()}
+    return {**text, "metrics": metrics}

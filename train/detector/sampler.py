@@ -1,0 +1,223 @@
+"""Makes training pictures: which photo, which part of it at which size, what is pasted in, and mosaics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from train.detector.boxes import BARE, sizes
+from train.detector.light import disturb
+from train.detector.material import patch_without_face
+from train.detector.paste import Cutout, Place, free_place, paste, swap
+from train.detector.scene import FACE, Scene, View, keep_visible, masked, window
+
+if TYPE_CHECKING:
+    from train.detector.material import Material
+
+NETWORK_LONG_SIDE: Final = 368
+"""Pixels to which the finished detector brings the long side of a photo: training scales are spread round it."""
+
+_SMALLEST, _LARGEST = 8.0, 230.0
+"""Face sizes that windows are aimed at, pixels of the network's input; drawn evenly by octave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Shares of the kinds of training pictures; the rest are single windows of a photo.
+
+    Attributes:
+        mosaic: four windows in one picture.
+        heads: a grid of head portraits, the faces in their own surroundings, small.
+        empty: a photo without faces, half of them with pasted ones.
+        swapped: chance that a masked face in a window gives way to a bare one.
+    """
+
+    mosaic: float = 0.25
+    heads: float = 0.10
+    empty: float = 0.20
+    swapped: float = 0.30
+
+
+@dataclass
+class Sampler:
+    """Draws pictures from the material.
+
+    Attributes:
+        material: scenes and cut-outs of the training split.
+        size: side of the square pictures in pixels.
+        rng: source of chance.
+        mix: shares.
+        traps: patches that an earlier network took for faces.
+    """
+
+    material: Material
+    size: int
+    rng: np.random.Generator
+    mix: Mix = Mix()
+    traps: list[Cutout] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._bare = self.material.bare()
+        self._masked = self.material.masked()
+        weights = np.array([_weight(scene) for scene in self.material.scenes])
+        self._cumulated = np.cumsum(weights) / weights.sum()
+
+    def draw(self) -> Scene:
+        """One training picture of `size` x `size` pixels."""
+        chance = self.rng.random()
+        if chance < self.mix.mosaic:
+            scene = self._mosaic()
+        elif chance < self.mix.mosaic + self.mix.heads:
+            scene = self._head_grid()
+        elif chance < self.mix.mosaic + self.mix.heads + self.mix.empty:
+            scene = self._emptied()
+        else:
+            scene = self._photo((self.size, self.size))
+        return Scene(disturb(scene.pixels, self.rng), scene.boxes, scene.roles, scene.kinds)
+
+    def _photo(self, size: tuple[int, int]) -> Scene:
+        """A window of a photo with faces, some of its masked faces made bare, now and then a patch without one."""
+        scene = self.material.scenes[int(np.searchsorted(self._cumulated, self.rng.random()))]
+        scene = window(scene, self._view(scene, size), size, self._background())
+        for index in masked(scene)[::-1]:
+            if self.rng.random() < self.mix.swapped and sizes(scene.boxes[[index]])[0] >= 8:
+                face = self._bare[int(self.rng.integers(len(self._bare)))]
+                degrees = float(self.rng.normal(0, 7))
+                scene = swap(scene, int(index), face, degrees, mirrored=self.rng.random() < 0.5)
+        if self.rng.random() < 0.25:
+            scene = self._distracted(scene)
+        return keep_visible(scene)
+
+    def _view(self, scene: Scene, size: tuple[int, int]) -> View:
+        """A place and a scale: half of the time aimed at a face of a chosen size, else near the scale of use."""
+        height, width = scene.pixels.shape[:2]
+        scale = NETWORK_LONG_SIDE / max(height, width)
+        faces = np.flatnonzero(scene.roles == FACE)
+        chance = self.rng.random()
+        if len(faces) and chance < 0.85:
+            box = scene.boxes[int(self.rng.choice(faces))]
+            extent = float(sizes(box[None])[0])
+            if chance < 0.5:
+                largest = min(_LARGEST, 0.9 * min(size), extent * scale * 3)
+                smallest = min(max(_SMALLEST, extent * scale * 0.45), largest)
+                scale = float(np.exp(self.rng.uniform(np.log(smallest), np.log(largest)))) / extent
+            else:
+                scale *= float(np.exp(self.rng.uniform(np.log(0.55), np.log(2.2))))
+            reach = 0.5 * np.array(size) / scale
+            centre = box[:2] + box[2:] / 2 + self.rng.uniform(-1, 1, 2) * np.maximum(reach - 0.3 * extent, 0)
+        else:
+            scale *= float(np.exp(self.rng.uniform(np.log(0.55), np.log(1.8))))
+            centre = self.rng.uniform(0.15, 0.85, 2) * (width, height)
+        # A window that reaches far beyond the photo teaches nothing: pull it back in.
+        reach = 0.5 * np.array(size) / scale
+        extent_of_scene = np.array([width, height])
+        low = np.minimum(reach, extent_of_scene / 2) * 0.9
+        centre = np.clip(centre, low, extent_of_scene - low)
+        return View((float(centre[0]), float(centre[1])), scale, self._degrees(), self.rng.random() < 0.5)
+
+    def _degrees(self) -> float:
+        chance = self.rng.random()
+        if chance < 0.45:
+            return 0.0
+        if chance < 0.85:
+            return float(self.rng.normal(0, 8))
+        return float(self.rng.uniform(-35, 35))
+
+    def _background(self) -> int:
+        return int(self.rng.choice([0, 114, 255], p=[0.25, 0.6, 0.15]))
+
+    def _mosaic(self) -> Scene:
+        """Four windows with a random cross between them."""
+        cut = (self.rng.uniform(0.35, 0.65, 2) * self.size).astype(int)
+        pixels = np.empty((self.size, self.size, 3), np.uint8)
+        parts = []
+        for left, right in ((0, int(cut[0])), (int(cut[0]), self.size)):
+            for top, bottom in ((0, int(cut[1])), (int(cut[1]), self.size)):
+                size = (right - left, bottom - top)
+                part = self._photo(size) if self.rng.random() < 0.85 else self._head(size)
+                pixels[top:bottom, left:right] = part.pixels
+                parts.append((part, (left, top)))
+        return _joined(pixels, parts)
+
+    def _head_grid(self) -> Scene:
+        """Two by two up to five by five heads, each as it was photographed."""
+        count = int(self.rng.integers(2, 6))
+        lines = np.linspace(0, self.size, count + 1).astype(int)
+        pixels = np.empty((self.size, self.size, 3), np.uint8)
+        parts = []
+        for top, bottom in pairwise(lines):
+            for left, right in pairwise(lines):
+                part = self._head((int(right - left), int(bottom - top)))
+                pixels[top:bottom, left:right] = part.pixels
+                parts.append((part, (int(left), int(top))))
+        return _joined(pixels, parts)
+
+    def _head(self, size: tuple[int, int]) -> Scene:
+        scene = self.material.heads[int(self.rng.integers(len(self.material.heads)))]
+        height, width = scene.pixels.shape[:2]
+        scale = max(size[0] / width, size[1] / height) * float(self.rng.uniform(0.9, 1.25))
+        jitter = self.rng.uniform(-0.08, 0.08, 2)
+        centre = ((0.5 + jitter[0]) * width, (0.5 + jitter[1]) * height)
+        view = View(centre, scale, float(self.rng.normal(0, 10)), self.rng.random() < 0.5)
+        return window(scene, view, size, self._background())
+
+    def _emptied(self) -> Scene:
+        """A window of a photo without faces; half of the time some are pasted in, and patches without one as well."""
+        scene = self.material.empty[int(self.rng.integers(len(self.material.empty)))]
+        height, width = scene.pixels.shape[:2]
+        scale = NETWORK_LONG_SIDE / max(height, width) * float(np.exp(self.rng.uniform(np.log(0.6), np.log(2.0))))
+        centre = self.rng.uniform(0.2, 0.8, 2) * (width, height)
+        view = View((float(centre[0]), float(centre[1])), scale, self._degrees(), self.rng.random() < 0.5)
+        scene = window(scene, view, (self.size, self.size), self._background())
+        if self.rng.random() < 0.5:
+            for _ in range(int(self.rng.integers(1, 5))):
+                scene = self._pasted(scene)
+        if self.rng.random() < 0.6:
+            scene = self._distracted(scene)
+        return keep_visible(scene)
+
+    def _pasted(self, scene: Scene) -> Scene:
+        pool = self._bare if self.rng.random() < 0.6 else self._masked
+        size = float(np.exp(self.rng.uniform(np.log(9), np.log(170))))
+        centre = free_place(scene, size, self.rng)
+        if centre is None:
+            return scene
+        face = pool[int(self.rng.integers(len(pool)))]
+        place = Place(centre, size, self._degrees(), self.rng.random() < 0.5)
+        return paste(scene, face, place, np.exp(self.rng.normal(0, 0.15, 3)).astype(np.float32))
+
+    def _distracted(self, scene: Scene) -> Scene:
+        """One to three patches without a face, with the seams of pasted faces."""
+        for _ in range(int(self.rng.integers(1, 4))):
+            patch = self._patch()
+            size = float(np.exp(self.rng.uniform(np.log(10), np.log(110))))
+            centre = free_place(scene, size, self.rng)
+            if patch is not None and centre is not None:
+                scene = paste(scene, patch, Place(centre, size, self._degrees(), self.rng.random() < 0.5))
+        return scene
+
+    def _patch(self) -> Cutout | None:
+        if self.traps and self.rng.random() < 0.6:
+            return self.traps[int(self.rng.integers(len(self.traps)))]
+        pool = self.material.scenes if self.rng.random() < 0.6 else self.material.empty
+        return patch_without_face(pool[int(self.rng.integers(len(pool)))], self.rng)
+
+
+def _weight(scene: Scene) -> float:
+    """How often a photo is drawn: more if it shows bare faces, which the photos have fewer of."""
+    bare = int(((scene.kinds == BARE) & (scene.roles == FACE)).sum())
+    return 1.0 + min(bare, 3) * 0.7
+
+
+def _joined(pixels: NDArray[np.uint8], parts: list[tuple[Scene, tuple[int, int]]]) -> Scene:
+    boxes = [part.boxes + np.array([*corner, 0, 0], np.float32) for part, corner in parts]
+    return Scene(
+        pixels,
+        np.concatenate(boxes).astype(np.float32),
+        np.concatenate([part.roles for part, _ in parts]),
+        np.concatenate([part.kinds for part, _ in parts]),
+    )

@@ -1,0 +1,56 @@
+"""False alarms of an earlier network on the training pictures, kept as patches to paste."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from train.detector.boxes import overlap, share_inside
+from train.detector.material import patch_at
+from train.detector.paste import Cutout, oval
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from train.detector.measure import FindsFaces
+    from train.detector.scene import Scene
+
+
+def mine(detector: FindsFaces, scenes: list[Scene]) -> list[Cutout]:
+    """Finds what a detector takes for faces away from every box, the doubtful ones included.
+
+    Args:
+        detector: made with a low `min_score`, such as 0.25.
+        scenes: training photos.
+    """
+    patches = []
+    for scene in scenes:
+        found = detector.detect(scene.pixels)
+        if not found:
+            continue
+        boxes = np.array([(d.box.x, d.box.y, d.box.width, d.box.height) for d in found], np.float32)
+        wrong = np.ones(len(boxes), bool)
+        if len(scene.boxes):
+            meets = (overlap(boxes, scene.boxes) > 0.05) | (share_inside(boxes, scene.boxes) > 0.2)
+            near = np.any(meets | (share_inside(scene.boxes, boxes).T > 0.2), axis=1)
+            wrong = np.logical_not(near)
+        patches += [patch_at(scene, box) for box in boxes[wrong] if min(box[2:]) >= 8]
+    return patches
+
+
+def save_traps(patches: list[Cutout], path: Path) -> None:
+    """Writes patches to a .npz file."""
+    pixels = {f"{number:05}": patch.pixels for number, patch in enumerate(patches)}
+    np.savez_compressed(path, **pixels)  # type: ignore[arg-type]
+
+
+def load_traps(path: Path) -> list[Cutout]:
+    """Reads what `save_traps` wrote."""
+    patches = []
+    with np.load(path) as stored:
+        for name in stored.files:
+            pixels = stored[name]
+            inner = np.array([0.17, 0.17, 0.66, 0.66], np.float32) * np.array(pixels.shape[1::-1] * 2, np.float32)
+            patches.append(Cutout(pixels, oval((pixels.shape[0], pixels.shape[1]), inner), inner, None))
+    return patches
