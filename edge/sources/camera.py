@@ -71,9 +71,8 @@ class Camera:
                         backoff.reset()
                 finally:
                     capture.release()
-                if capture.frame_interval_s and not stop.is_set():
-                    self._lose("the file has been played to its end")
-                    stop.wait()
+                if capture.frame_interval_s:
+                    stop.wait()  # a file that has been played is not played again
             stop.wait(backoff.wait())
 
     def take(self) -> Frame | None:
@@ -107,7 +106,8 @@ class Camera:
         came = False
         while not stop.is_set():
             if not capture.grab():
-                self._lose(f"{without_password(self._settings.url)}: the stream broke off")
+                what = "the file has been played to its end" if capture.frame_interval_s else "the stream broke off"
+                self._lose(f"{without_password(self._settings.url)}: {what}")
                 return came
             now = self._clock()
             if now >= due:

@@ -87,9 +87,7 @@ def test_the_asyncapi_document_names_every_topic_of_the_contract() -> None:
 
     addresses = {channel["address"].removeprefix("{prefix}/{device}/") for channel in document["channels"].values()}
     assert addresses == {"availability", "event", "image", "status", "snapshot/{source}"}
-    retained = {
-        name for name, operation in document["operations"].items() if operation["bindings"]["mqtt"]["retain"]
-    }
+    retained = {name for name, operation in document["operations"].items() if operation["bindings"]["mqtt"]["retain"]}
     assert retained == {"send_availability", "send_status"}
     assert document["components"]["schemas"]["event"] == json_schema("event")
 

@@ -120,7 +120,9 @@ def test_names_of_files_need_not_be_utf8(outbox: Outbox) -> None:
 
 def test_a_transaction_that_fails_leaves_nothing_and_spends_no_number(outbox: Outbox) -> None:
     add_events(outbox, 1)
-    outbox._db.execute("CREATE TRIGGER full BEFORE INSERT ON message WHEN new.seq = 3 BEGIN SELECT RAISE(ABORT, 'full'); END")
+    outbox._db.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON message WHEN new.seq = 3 BEGIN SELECT RAISE(ABORT, 'full'); END"
+    )
 
     with pytest.raises(sqlite3.Error, match="full"):
         add_events(outbox, 2)

@@ -183,7 +183,9 @@ def test_the_same_name_while_the_first_is_still_in_work_keeps_its_name(watch: Wa
     assert claims == [("a.jpg", "a.jpg"), (".1~a.jpg", "a.jpg")]
 
 
-@pytest.mark.parametrize("name", ["with\nnewline.jpg", "with'\"quotes.jpg", "~tilde~.jpg", "x" * 250 + ".jpg", b"fa\xe7ade.jpg"])
+@pytest.mark.parametrize(
+    "name", ["with\nnewline.jpg", "with'\"quotes.jpg", "~tilde~.jpg", "x" * 250 + ".jpg", b"fa\xe7ade.jpg"]
+)
 def test_any_name_that_a_file_system_allows_comes_through(watch: Watch, name: str | bytes) -> None:
     text = os.fsdecode(name)
     with watch.watching():
@@ -223,7 +225,10 @@ def test_what_an_earlier_run_had_claimed_is_taken_first(tmp_path: Path, jpeg: by
     assert folder.recover(frozenset(["recorded.jpg"])) == ["recorded.jpg"]
     taken = [folder.take(), folder.take(), folder.take()]
 
-    assert [(dropped.claim, dropped.name) for dropped in taken if dropped] == [(".1~a.jpg", "a.jpg"), ("a.jpg", "a.jpg")]
+    assert [(dropped.claim, dropped.name) for dropped in taken if dropped] == [
+        (".1~a.jpg", "a.jpg"),
+        ("a.jpg", "a.jpg"),
+    ]
 
 
 def test_a_move_that_a_kill_cut_in_half_is_completed(tmp_path: Path) -> None:
