@@ -14,6 +14,10 @@ from typing import Any
 from support.components import end, eventually, free_port, require_program
 
 
+_HELLO = "maskgate-test/hello"
+"""A retained message tells that the subscription stands: mosquitto_sub itself says nothing."""
+
+
 @dataclass
 class Mosquitto:
     """A broker on loopback that can be killed and started again."""
@@ -71,7 +75,7 @@ class Subscriber:
         found = []
         for line in self._file.read_text().splitlines():
             topic, retained, qos, payload = line.split("\t", 3)
-            if topic.endswith(ending):
+            if topic.endswith(ending) and topic != _HELLO:
                 found.append(Received(topic, retained == "1", int(qos), payload))
         return found
 
@@ -83,13 +87,39 @@ class Subscriber:
 
 @contextmanager
 def subscribed(folder: Path, port: int, *options: str) -> Iterator[Subscriber]:
-    """Subscribes to everything under maskgate/ and homeassistant/ at QoS 1."""
+    """Subscribes to everything under maskgate/ at QoS 1; what is published from then on is received."""
     program = require_program("mosquitto_sub", "mosquitto-clients")
     file = folder / f"received-{port}-{len(list(folder.glob('received-*')))}.txt"
-    command = [program, "-h", "localhost", "-p", str(port), "-q", "1", "-F", "%t\t%r\t%q\t%p", "-t", "maskgate/#"]
+    command = [
+        program,
+        "-h",
+        "localhost",
+        "-p",
+        str(port),
+        "-q",
+        "1",
+        "-F",
+        "%t\t%r\t%q\t%p",
+        "-t",
+        "maskgate/#",
+        "-t",
+        _HELLO,
+    ]
     with file.open("w") as out:
         process = subprocess.Popen(["stdbuf", "-oL", *command, *options], stdout=out, text=True)
+    hello = [
+        require_program("mosquitto_pub", "mosquitto-clients"),
+        "-h",
+        "localhost",
+        "-p",
+        str(port),
+        "-r",
+        "-t",
+        _HELLO,
+    ]
+    subprocess.run([*hello, "-m", "hello", *options], check=True, timeout=10)
     try:
+        eventually(lambda: _HELLO in file.read_text(), 10)
         yield Subscriber(file, process)
     finally:
         end(process)

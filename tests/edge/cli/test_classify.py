@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jsonschema
+import pytest
+from support.components import eventually
+from support.daemon import ENVIRONMENT, maskgate
+
+from edge.messages import json_schema
+
+
+def records(output: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def test_a_folder_with_a_broken_file_is_classified_but_for_that(pictures: Path) -> None:
+    done = maskgate("classify", pictures)
+
+    found = records(done.stdout)
+    assert done.returncode == 1
+    assert [Path(str(record["path"])).name for record in found] == ["bare.jpg", "empty.jpg", "masked.png", "nobody.jpg"]
+    assert [record["summary"] for record in found] == ["no_mask", None, "mask", "no_face"]
+    for record in found:
+        jsonschema.validate(record, json_schema("image"))
+    assert f"maskgate: {pictures / 'empty.jpg'}: the file is empty" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_all_good_ends_with_0(pictures: Path) -> None:
+    done = maskgate("classify", pictures / "bare.jpg", pictures / "nobody.jpg")
+
+    assert done.returncode == 0
+    assert len(records(done.stdout)) == 2
+
+
+def test_csv_has_a_row_a_face_and_a_row_for_a_picture_without(pictures: Path, tmp_path: Path) -> None:
+    table = tmp_path / "faces.csv"
+
+    done = maskgate("classify", pictures, "--format", "csv", "-o", table)
+
+    assert done.stdout == ""
+    rows = list(csv.DictReader(io.StringIO(table.read_text())))
+    assert [(Path(row["path"]).name, row["label"], row["summary"]) for row in rows] == [
+        ("bare.jpg", "no_mask", "no_mask"),
+        ("empty.jpg", "", ""),
+        ("masked.png", "mask", "mask"),
+        ("nobody.jpg", "", "no_face"),
+    ]
+    assert (rows[0]["image_width"], rows[0]["image_height"]) == ("512", "600")
+    assert 100 < int(rows[0]["width"]) < 300
+    assert rows[1]["error"] == "the file is empty"
+
+
+def test_two_processes_give_the_same_records_in_the_same_order(pictures: Path) -> None:
+    def without_times(output: str) -> list[dict[str, object]]:
+        return [record | {"elapsed_ms": 0} for record in records(output)]
+
+    one, two = maskgate("classify", pictures), maskgate("classify", pictures, "--jobs", "2")
+
+    assert without_times(one.stdout) == without_times(two.stdout)
+    assert two.returncode == 1
+
+
+def test_whole_faces_need_no_detector(pictures: Path) -> None:
+    (record,) = records(maskgate("classify", pictures / "bare.jpg", "--faces", "whole").stdout)
+
+    assert record["faces"][0]["box"] == {"x": 0, "y": 0, "width": 512, "height": 600}  # type: ignore[index]
+    assert record["faces"][0]["score"] is None  # type: ignore[index]
+    assert record["model"]["detector"] is None  # type: ignore[index]
+    jsonschema.validate(record, json_schema("image"))
+
+
+def test_folders_globs_and_doubles(pictures: Path, tmp_path: Path) -> None:
+    album = tmp_path / "album"
+    (album / "deeper" / ".hidden").mkdir(parents=True)
+    shutil.copy(pictures / "bare.jpg", album / "a.jpg")
+    shutil.copy(pictures / "bare.jpg", album / "deeper" / "no-suffix")
+    shutil.copy(pictures / "bare.jpg", album / "deeper" / ".hidden" / "b.jpg")
+    (album / "notes.txt").write_text("not a picture")
+
+    def found(*arguments: str | Path) -> list[str]:
+        return [str(record["path"]) for record in records(maskgate("classify", *arguments, "--faces", "whole").stdout)]
+
+    assert found(album) == [str(album / "a.jpg"), str(album / "deeper" / "no-suffix")]
+    assert found(album, "--no-recursive") == [str(album / "a.jpg")]
+    assert found(album / "*.jpg", album / "a.jpg") == [str(album / "a.jpg")]
+    assert found(album / "notes.txt") == [str(album / "notes.txt")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "problem"),
+    [
+        (["missing.jpg"], 2, "missing.jpg: no such file or folder"),
+        ([], 2, "Missing argument 'PATH...'"),
+        (["x.jpg", "--format", "xml"], 2, "Invalid value for '--format'"),
+        (["{pictures}", "--classifier", "none"], 78, "classifier.model: no bundled model is named 'none'"),
+        (["{pictures}", "--detector", "none.onnx"], 78, "detector.model: no model file at none.onnx"),
+        (["{pictures}", "-o", "/nowhere/x.jsonl"], 2, "/nowhere/x.jsonl: No such file or directory"),
+        (["{pictures}", "--config", "/nowhere.toml"], 78, "/nowhere.toml: there is no such file"),
+    ],
+)
+def test_wrong_use_is_told_apart(pictures: Path, arguments: list[str], code: int, problem: str) -> None:
+    done = maskgate("classify", *(argument.format(pictures=pictures) for argument in arguments))
+
+    assert done.returncode == code
+    assert problem in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_ends_with_what_was_done(pictures: Path, tmp_path: Path) -> None:
+    for number in range(2000):
+        shutil.copy(pictures / "nobody.jpg", tmp_path / f"{number}.jpg")
+    output = tmp_path / "records.jsonl"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edge", "classify", str(tmp_path), "-o", str(output)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    eventually(lambda: output.exists() and output.stat().st_size > 0, 30)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+
+    assert process.returncode == 130
+    assert time.monotonic() - began < 5
+    assert 0 < len(records(output.read_text())) < 2000
+    assert "Traceback" not in errors
+
+
+def test_a_reader_that_goes_away_is_no_error_of_ours(pictures: Path) -> None:
+    command = f"{sys.executable} -m edge classify {pictures} {pictures}/*.jpg --faces whole | head -n 1"
+
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, timeout=60, env=ENVIRONMENT, check=True
+    )
+
+    assert len(done.stdout.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr

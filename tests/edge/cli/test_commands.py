@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.broker import Mosquitto
+from support.components import end, eventually, free_port
+from support.daemon import ENVIRONMENT, maskgate, running, write_config
+
+from edge import __version__
+
+
+def test_help_names_every_command_and_loads_nothing_heavy() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "edge", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=ENVIRONMENT,
+        check=True,
+    )
+
+    for command in ("run", "classify", "demo", "listen", "check", "schema"):
+        assert f"  {command}" in done.stdout
+    assert not any(name in done.stderr for name in ("numpy", "cv2", "paho", "rich", "tensorflow"))
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert maskgate("--version").stdout == f"maskgate, version {__version__}\n"
+
+
+@pytest.mark.parametrize("name", ["event", "image", "status"])
+def test_schemas_are_printed_as_json(name: str) -> None:
+    schema = json.loads(maskgate("schema", name).stdout)
+
+    assert schema["properties"]["schema"]["const"] == f"maskgate.{name}/1"
+
+
+def test_the_asyncapi_document_is_printed() -> None:
+    assert json.loads(maskgate("schema", "asyncapi").stdout)["asyncapi"] == "3.0.0"
+
+
+def test_check_says_ok_line_by_line(tmp_path: Path, broker: Mosquitto) -> None:
+    inbox = f'[[sources]]\nname = "inbox"\nkind = "folder"\npath = "{tmp_path}"'
+    door = '[[sources]]\nname = "door"\nkind = "camera"\nurl = "demo:"'
+
+    done = maskgate("check", "--config", write_config(tmp_path, broker.port, inbox, door))
+
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0
+    assert [line.split(":")[0] for line in lines] == [
+        "ok      configuration",
+        "ok      runtime",
+        "ok      detector",
+        "ok      classifier",
+        "ok      state_dir",
+        "ok      source inbox",
+        "ok      source door",
+        "ok      broker",
+    ]
+    assert lines[6].endswith("640 x 480 pixels")
+    assert lines[7].endswith("with MQTT 5")
+
+
+def test_check_says_what_is_not_there_and_goes_on(tmp_path: Path) -> None:
+    door = '[[sources]]\nname = "door"\nkind = "camera"\nurl = "/dev/video77"'
+    port = free_port()
+
+    done = maskgate("check", "--config", write_config(tmp_path, port, door))
+
+    assert done.returncode == 69
+    assert "failed  source door: /dev/video77: there is no such device or file" in done.stdout
+    assert f"failed  broker: localhost:{port}: Connection refused" in done.stdout
+
+
+def test_check_offline_looks_at_configuration_and_models_only(tmp_path: Path) -> None:
+    door = '[[sources]]\nname = "door"\nkind = "camera"\nurl = "/dev/video77"'
+
+    done = maskgate("check", "--offline", "--config", write_config(tmp_path, 1, door))
+
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[mqtt]\nprot = 1", "maskgate: mqtt.prot: no such key; did you mean port?"),
+        ("", "maskgate: sources: none is configured"),
+        ('[web]\nenabled = true\n[[sources]]\nname="a"\nkind="folder"\npath="x"', "maskgate: web.enabled: "),
+    ],
+)
+def test_run_with_a_wrong_configuration_ends_with_78(tmp_path: Path, text: str, problem: str) -> None:
+    config = tmp_path / "maskgate.toml"
+    config.write_text(text)
+
+    done = maskgate("run", "--config", config)
+
+    assert done.returncode == 78
+    assert problem in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_run_without_a_place_for_its_state_ends_with_69(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file, not a folder")
+
+    done = maskgate("run", "--config", write_config(tmp_path, 1, '[[sources]]\nname="a"\nkind="camera"\nurl="demo:"'))
+
+    assert done.returncode == 69
+    assert f"state_dir: {tmp_path / 'state'} cannot be used" in done.stderr
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    done = maskgate("--debug", "run", "--config", tmp_path / "missing.toml")
+
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_listen_prints_events_as_they_come(tmp_path: Path, broker: Mosquitto, as_json: bool) -> None:
+    config = write_config(tmp_path, broker.port, '[[sources]]\nname="door"\nkind="camera"\nurl="demo:"')
+    output = tmp_path / "heard.txt"
+    with output.open("w") as file:
+        command = [
+            sys.executable,
+            "-u",
+            "-m",
+            "edge",
+            "listen",
+            "--config",
+            str(config),
+            *(["--json"] if as_json else []),
+        ]
+        listener = subprocess.Popen(command, stdout=file, text=True, env=ENVIRONMENT)
+    try:
+        with running(config):
+            eventually(lambda: len(output.read_text().splitlines()) >= 2, 40)
+    finally:
+        assert end(listener) == 0
+
+    first, second = output.read_text().splitlines()[:2]
+    if as_json:
+        assert [json.loads(line)["event_type"] for line in (first, second)] == ["no_mask", "mask"]
+    else:
+        assert "lobby-1/door" in first
+        assert "no_mask" in first
+
+
+def test_listen_without_a_broker_ends_with_69(tmp_path: Path) -> None:
+    done = maskgate("listen", "--config", write_config(tmp_path, free_port()))
+
+    assert done.returncode == 69
+    assert "Connection refused" in done.stderr
+
+
+def test_the_demo_shows_events_of_both_kinds() -> None:
+    done = maskgate("demo", "--seconds", "12")
+
+    assert done.returncode == 0, done.stderr
+    assert "no_mask" in done.stdout
+    assert " mask " in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_the_demo_on_a_taken_port_says_so(broker: Mosquitto) -> None:
+    done = maskgate("demo", "--port", str(broker.port), "--seconds", "3")
+
+    assert done.returncode == 69
+    assert f"the built-in broker cannot use port {broker.port}" in done.stderr

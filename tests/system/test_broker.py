@@ -1,0 +1,306 @@
+"""The publisher against real brokers, and the faults that brokers have."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import subprocess
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.broker import Mosquitto, subscribed
+from support.components import eventually, free_port, require_program
+from support.messages import an_event, an_image_record
+
+from edge.daemon.worker import Worker
+from edge.errors import ConfigError, UnavailableError
+from edge.mqtt import publisher as publisher_module
+from edge.mqtt.connection import Connection, UnsupportedProtocolError
+from edge.mqtt.embedded import EmbeddedBroker
+from edge.mqtt.publisher import Publisher
+from edge.mqtt.topics import Topics
+from edge.outbox import Entry, Outbox
+from edge.settings import MqttSettings
+
+TOPICS = Topics("maskgate", "lobby-1")
+
+
+class Sender:
+    """A publisher at work, and the outbox that it empties."""
+
+    def __init__(self, folder: Path, settings: MqttSettings) -> None:
+        self.outbox = Outbox(folder / "outbox.sqlite3", 10_000, 3600)
+        self.publisher = Publisher(settings, TOPICS, self.outbox)
+
+    def add(self, number: int = 1) -> None:
+        self.outbox.add([Entry((an_event(),)) for _ in range(number)], time.time())
+        self.publisher.wake()
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        with Worker("publisher", self.publisher.run, 6) as worker:
+            yield
+            worker.ask_to_stop()
+            self.publisher.wake()
+        assert worker.died_of is None
+        self.outbox.close()
+
+
+@pytest.fixture(autouse=True)
+def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher_module, "RETRY_FIRST_S", 0.1)
+    monkeypatch.setattr(publisher_module, "RETRY_CEILING_S", 0.5)
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_messages_arrive_in_order_and_leave_the_outbox_once_confirmed(
+    tmp_path: Path, broker: Mosquitto, protocol: str
+) -> None:
+    sender = Sender(tmp_path, MqttSettings(port=broker.port, protocol=protocol))
+    sender.add(30)
+    sender.outbox.add([Entry((an_image_record(),), "inbox", "a.jpg")], 0.0)
+    with subscribed(tmp_path, broker.port) as subscriber, sender.working():
+        sender.publisher.set_status('{"state": "running"}')
+        events = subscriber.wait_for("/event", 30)
+        subscriber.wait_for("/image")
+        status = subscriber.wait_for("/status")[0]
+        eventually(lambda: sender.outbox.pending()[0] == 0)
+
+    assert [event.json()["seq"] for event in events] == list(range(1, 31))
+    assert {(event.topic, event.retained, event.qos) for event in events} == {("maskgate/lobby-1/event", False, 1)}
+    assert status.payload == '{"state": "running"}'
+
+
+def test_with_mqtt_5_messages_say_what_they_are(tmp_path: Path, broker: Mosquitto) -> None:
+    sender = Sender(tmp_path, MqttSettings(port=broker.port))
+    program = require_program("mosquitto_sub", "mosquitto-clients")
+    command = [program, "-p", str(broker.port), "-V", "mqttv5", "-t", "maskgate/+/event", "-C", "1", "-W", "20"]
+    listener = subprocess.Popen([*command, "-F", "%C|%P|%F"], stdout=subprocess.PIPE, text=True)
+    time.sleep(0.5)
+    with sender.working():
+        sender.add()
+        output, _ = listener.communicate(timeout=20)
+
+    assert output.strip() == "application/json|schema:maskgate.event/1|1"
+
+
+def test_who_comes_later_sees_availability_and_status_but_no_old_event(tmp_path: Path, broker: Mosquitto) -> None:
+    sender = Sender(tmp_path, MqttSettings(port=broker.port))
+    with sender.working():
+        sender.publisher.set_status('{"state": "running"}')
+        sender.add()
+        eventually(lambda: sender.outbox.pending()[0] == 0)
+        with subscribed(tmp_path, broker.port) as late:
+            late.wait_for("/status")
+            time.sleep(0.3)
+            received = [(message.topic.split("/")[-1], message.retained) for message in late.received()]
+
+    assert sorted(received) == [("availability", True), ("status", True)]
+
+
+def test_a_broker_that_is_absent_at_the_start_gets_everything_when_it_comes(tmp_path: Path, broker: Mosquitto) -> None:
+    broker.kill()
+    sender = Sender(tmp_path, MqttSettings(port=broker.port))
+    with sender.working():
+        sender.add(5)
+        eventually(lambda: sender.publisher.problem == f"localhost:{broker.port}: Connection refused")
+        broker.start()
+        with subscribed(tmp_path, broker.port) as subscriber:
+            sender.add(5)
+            eventually(lambda: sender.outbox.pending()[0] == 0)
+            assert subscriber.wait_for("/event")[-1].json()["seq"] == 10
+        assert sender.publisher.problem is None
+
+
+def test_nothing_is_lost_when_the_broker_is_killed_under_load(tmp_path: Path, broker: Mosquitto) -> None:
+    sender = Sender(tmp_path, MqttSettings(port=broker.port))
+    seen: set[int] = set()
+    with sender.working():
+        for _ in range(4):
+            with subscribed(tmp_path, broker.port) as subscriber:
+                sender.add(100)
+                eventually(lambda: subscriber.received("/event"))  # noqa: B023
+                broker.kill()
+                seen |= {message.json()["seq"] for message in subscriber.received("/event")}
+            broker.start()
+        with subscribed(tmp_path, broker.port) as subscriber:
+            sender.add(1)
+            eventually(lambda: sender.outbox.pending()[0] == 0, 30)
+            time.sleep(0.3)
+            seen |= {message.json()["seq"] for message in subscriber.received("/event")}
+
+    # A subscriber that is not there when the broker has a message misses it; what counts is that the broker had them all.
+    assert 401 in seen
+
+
+def test_the_will_is_said_when_the_daemon_dies(tmp_path: Path, broker: Mosquitto) -> None:
+    from edge.mqtt.connection import Will
+
+    connection = Connection(
+        MqttSettings(port=broker.port), "5", "dying", Will("maskgate/lobby-1/availability", "offline")
+    )
+    with subscribed(tmp_path, broker.port) as subscriber:
+        time.sleep(0.3)
+        connection.close()
+        assert subscriber.wait_for("/availability")[0].payload == "offline"
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Path:
+    """ca.crt, and server.crt for localhost that it signed; other.crt, that nobody knows; expired.crt."""
+    openssl = require_program("openssl", "openssl")
+
+    def run(*arguments: str) -> None:
+        subprocess.run([openssl, *arguments], cwd=tmp_path, check=True, capture_output=True, timeout=60)
+
+    for name in ("ca", "other"):
+        run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.crt",
+            "-days", "2", "-subj", f"/CN={name}")  # fmt: skip
+    (tmp_path / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
+    run("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=localhost")
+    for name, days in (("server", "2"), ("expired", "-1")):
+        run("x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", days,
+            "-extfile", "names", "-out", f"{name}.crt")  # fmt: skip
+    return tmp_path
+
+
+def tls_broker(folder: Path, certificate: str = "server") -> Mosquitto:
+    program = require_program("mosquitto_passwd", "mosquitto")
+    subprocess.run([program, "-b", "-c", str(folder / "passwords"), "door", "s3cret"], check=True, capture_output=True)
+    options = (
+        f"allow_anonymous false\npassword_file {folder / 'passwords'}\ncafile {folder / 'ca.crt'}\n"
+        f"certfile {folder / certificate}.crt\nkeyfile {folder / 'server.key'}"
+    )
+    return Mosquitto(folder, options)
+
+
+def test_tls_with_a_password(tmp_path: Path, certificates: Path) -> None:
+    broker = tls_broker(certificates)
+    broker.start()
+    settings = MqttSettings(
+        port=broker.port, tls=True, ca_file=certificates / "ca.crt", username="door", password="s3cret"
+    )
+    sender = Sender(tmp_path, settings)
+    login = ("--cafile", str(certificates / "ca.crt"), "-u", "door", "-P", "s3cret")
+    try:
+        with subscribed(tmp_path, broker.port, *login) as subscriber, sender.working():
+            sender.add(50)
+            assert len(subscriber.wait_for("/event", 50)) == 50
+    finally:
+        broker.stop()
+
+
+@pytest.mark.parametrize(
+    ("certificate", "overrides", "problem"),
+    [
+        ("server", {"password": "wrong"}, "refuses the connection: Not authorized"),
+        ("server", {"ca_file": None}, "its certificate is not trusted: unable to get local issuer certificate"),
+        ("server", {"ca_file": "other.crt"}, "its certificate is not trusted"),
+        ("expired", {}, "its certificate is not trusted: certificate has expired"),
+        ("server", {"tls": False, "ca_file": None}, "closes the connection at once; TLS on or off"),
+    ],
+)
+def test_a_refusal_is_told_apart(
+    certificates: Path, certificate: str, overrides: dict[str, object], problem: str
+) -> None:
+    broker = tls_broker(certificates, certificate)
+    broker.start()
+    values: dict[str, object] = {"tls": True, "ca_file": "ca.crt", "username": "door", "password": "s3cret"} | overrides
+    if values["ca_file"]:
+        values["ca_file"] = certificates / str(values["ca_file"])
+    try:
+        with pytest.raises(UnavailableError, match=problem) as caught:
+            Connection(MqttSettings.model_validate({"port": broker.port, **values}), "5", "test")
+    finally:
+        broker.stop()
+    # paho leaves the socket of a failed handshake to the garbage collector, which complains.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        del caught
+        gc.collect()
+
+
+def test_a_certificate_file_that_is_missing_is_a_mistake_of_the_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"mqtt\.ca_file: .*none\.crt: No such file"):
+        Connection(MqttSettings(tls=True, ca_file=tmp_path / "none.crt"), "5", "test")
+
+
+def test_a_broker_that_knows_only_3_1_1_is_spoken_to_in_3_1_1(tmp_path: Path) -> None:
+    embedded = EmbeddedBroker(free_port())
+    sender = Sender(tmp_path, MqttSettings(host="127.0.0.1", port=embedded.port, protocol="auto"))
+    with Worker("broker", embedded.run, 5):
+        embedded.wait_until_ready()
+        with sender.working():
+            sender.add(3)
+            eventually(lambda: sender.outbox.pending()[0] == 0, 30)
+
+
+def test_a_broker_that_refuses_mqtt_5_says_so() -> None:
+    """amqtt answers a version that it does not know; it hangs only where a will follows."""
+    embedded = EmbeddedBroker(free_port())
+    with Worker("broker", embedded.run, 5):
+        embedded.wait_until_ready()
+        with pytest.raises(UnsupportedProtocolError):
+            Connection(MqttSettings(host="127.0.0.1", port=embedded.port), "5", "test")
+
+
+def test_a_server_that_accepts_and_stays_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.mqtt.connection.CONNACK_LIMIT_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        settings = MqttSettings(host="127.0.0.1", port=server.getsockname()[1])
+        began = time.monotonic()
+        with pytest.raises(UnavailableError, match="accepts the connection and says nothing"):
+            Connection(settings, "5", "test")
+
+    assert time.monotonic() - began < 3
+
+
+def test_a_topic_that_the_broker_forbids_is_told_and_retried_without_haste(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("topic readwrite maskgate/+/availability\ntopic readwrite maskgate/+/status\ntopic read #\n")
+    broker = Mosquitto(tmp_path, f"allow_anonymous true\nacl_file {acl}")
+    broker.start()
+    sender = Sender(tmp_path, MqttSettings(port=broker.port))
+    try:
+        with sender.working():
+            sender.add()
+            eventually(lambda: sender.publisher.problem == "the broker refuses our messages: Not authorized")
+            time.sleep(1)
+    finally:
+        broker.stop()
+
+    assert Outbox(tmp_path / "outbox.sqlite3", 10, 3600).pending()[0] == 1
+    assert caplog.text.count("refuses our messages") == 1
+
+
+def test_after_an_outage_the_backlog_comes_at_a_bounded_rate(
+    tmp_path: Path, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_module, "RATE_PER_S", 50.0)
+    sender = Sender(tmp_path, MqttSettings(port=broker.port))
+    sender.add(150)
+    with subscribed(tmp_path, broker.port) as subscriber, sender.working():
+        began = time.monotonic()
+        subscriber.wait_for("/event", 150)
+        elapsed = time.monotonic() - began
+
+    assert elapsed > 1.5  # 50 at once, 100 more at 50 a second
+
+
+def test_two_devices_of_one_id_do_not_fight_without_pause(tmp_path: Path, broker: Mosquitto) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+    senders = [Sender(folder, MqttSettings(port=broker.port)) for folder in folders]
+    with senders[0].working(), senders[1].working():
+        threading.Event().wait(3)
+        log = (tmp_path / f"mosquitto-{broker.port}.log").read_text()
+
+    assert 2 <= log.count("already connected, closing old connection") <= 30

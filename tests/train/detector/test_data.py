@@ -1,0 +1,119 @@
+"""Reading the data's layout, from a tiny set of the same layout."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from zipfile import ZipFile
+
+import cv2
+import numpy as np
+import pytest
+
+from train.detector.boxes import BARE, INCORRECT, MASK
+from train.detector.data import Photo, decode, read_face_free, read_faces, read_photos
+from train.detector.scene import FACE, IGNORE, scene_of
+
+
+def _jpeg(value: int) -> bytes:
+    _, data = cv2.imencode(".jpg", np.full((40, 60, 3), value, np.uint8))
+    return bytes(data.tobytes())
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    (tmp_path / "detection").mkdir()
+    (tmp_path / "faces").mkdir()
+    photos = [("a.jpg", "andrewmvd", "train"), ("b.jpg", "macwin", "test")]
+    boxes = [(1, 1, [10, 10, 20, 20]), (1, 2, [40, 10, 10, 10]), (1, 3, [0, 0, 5, 5])]
+    content = {
+        "images": [
+            {"id": i + 1, "file_name": name, "source": source, "split": split}
+            for i, (name, source, split) in enumerate(photos)
+        ],
+        "annotations": [{"image_id": image, "category_id": category, "bbox": box} for image, category, box in boxes],
+        "categories": [{"id": 1, "name": "mask"}, {"id": 2, "name": "no_mask"}, {"id": 3, "name": "incorrect"}],
+    }
+    (tmp_path / "detection" / "annotations.json").write_text(json.dumps(content))
+    with ZipFile(tmp_path / "detection" / "photos.zip", "w") as archive:
+        for name, _, _ in photos:
+            archive.writestr(name, _jpeg(100))
+    with ZipFile(tmp_path / "detection" / "no_face.zip", "w") as archive:
+        archive.writestr("owl.jpg", _jpeg(50))
+    rows = list(_rows())
+    with ZipFile(tmp_path / "faces" / "extra.zip", "w") as archive:
+        for row in rows:
+            if row["path"].startswith("faces"):
+                archive.writestr(row["path"].split("!")[1], _jpeg(200))
+    with (tmp_path / "MANIFEST.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return tmp_path
+
+
+def _rows() -> Iterator[dict[str, str]]:
+    base = {"label": "no_mask", "split": "train", "kind": "crop", "group_id": "g1", "flags": ""}
+    for name in ("1.jpg", "2.jpg", "3.jpg"):
+        yield {"path": f"faces/extra.zip!{name}", **base}
+    yield {"path": "faces/extra.zip!4.jpg", **base, "group_id": "g2", "flags": "simulated_mask augmented"}
+    yield {"path": "faces/extra.zip!5.jpg", **base, "group_id": "g3", "label": "drop"}
+    yield {"path": "faces/extra.zip!6.jpg", **base, "group_id": "g4", "split": "test"}
+    yield {"path": "detection/no_face.zip!owl.jpg", **base, "label": "no_face", "flags": "detector_bait"}
+
+
+def test_photos_come_by_split_with_both_sorts_of_boxes(data: Path) -> None:
+    (photo,) = read_photos(data, "train")
+    assert photo.name == "a.jpg"
+    assert photo.kinds.tolist() == [MASK, BARE, INCORRECT]
+    assert photo.given[0].tolist() == [10, 10, 20, 20]
+    assert photo.boxes[0] == pytest.approx([10, 7.6, 20, 22.4])
+    assert photo.pixels().shape == (40, 60, 3)
+
+
+def test_a_photo_without_boxes_is_kept(data: Path) -> None:
+    (photo,) = read_photos(data, "test")
+    assert photo.given.shape == photo.boxes.shape == (0, 4)
+
+
+def test_face_free_photos_know_whether_they_are_bait(data: Path) -> None:
+    (photo,) = read_face_free(data, "train")
+    assert photo.bait
+    assert read_face_free(data, "val") == []
+
+
+def test_crops_are_few_of_a_group_and_none_that_is_augmented_or_dropped(data: Path) -> None:
+    assert [face.name for face in read_faces(data, "train", per_group=2)] == ["1.jpg", "2.jpg"]
+
+
+def test_bytes_that_are_no_picture_are_named() -> None:
+    with pytest.raises(ValueError, match="3 bytes"):
+        decode(b"abc")
+
+
+def _photo(source: str = "andrewmvd") -> Photo:
+    box = np.array([[10, 10, 20, 20]], np.float32)
+    return Photo("p", source, "train", _jpeg(9), box, box, np.array([MASK]))
+
+
+@pytest.mark.parametrize(
+    ("seen", "roles"),
+    [
+        ([12, 8, 18, 22, 0.9], [FACE]),
+        ([12, 10, 16, 9, 0.9], [FACE]),
+        ([40, 10, 10, 12, 0.9], [FACE, FACE]),
+        ([40, 10, 10, 12, 0.3], [FACE, IGNORE]),
+        ([40, 10, 10, 12, 0.1], [FACE]),
+    ],
+    ids=["the boxed face", "the eyes of the boxed face", "a face nobody boxed", "perhaps a face", "hardly a face"],
+)
+def test_the_teacher_adds_what_nobody_boxed(seen: list[float], roles: list[int]) -> None:
+    assert scene_of(_photo(), np.array([seen], np.float32)).roles.tolist() == roles
+
+
+def test_the_teacher_is_not_believed_where_there_is_no_face() -> None:
+    empty = np.zeros((0, 4), np.float32)
+    photo = Photo("p", "no_face", "train", _jpeg(9), empty, empty, np.zeros(0, np.int64))
+    assert len(scene_of(photo, np.array([[40, 10, 10, 12, 0.9]], np.float32)).boxes) == 0

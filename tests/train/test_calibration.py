@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from train import metrics
+from train.calibration import Goal, choose_thresholds, fit_temperature, mask_probability
+
+LABELS = ("mask", "no_mask", "not_a_face")
+
+
+def test_a_temperature_above_one_mends_a_model_that_is_too_sure() -> None:
+    rng = np.random.default_rng(1)
+    logits = rng.normal(0, 2, 4000)
+    truth = rng.random(4000) < 1 / (1 + np.exp(-logits))
+    sure = 1 / (1 + np.exp(-2 * logits))
+    probabilities = np.stack([sure * 0.99, (1 - sure) * 0.99, np.full(4000, 0.01)], axis=1).astype(np.float32)
+    weights = np.ones(4000)
+    temperature = fit_temperature(probabilities, LABELS, truth, weights)
+    assert temperature == pytest.approx(2.0, rel=0.12)
+    before, after = (
+        metrics.calibration_error(mask_probability(probabilities, LABELS, t), truth, weights)
+        for t in (1.0, temperature)
+    )
+    assert after < 0.03 < 0.06 < before
+
+
+def test_what_is_no_face_does_not_change_mask_against_bare() -> None:
+    rows = np.array([[0.45, 0.45, 0.1], [0.05, 0.05, 0.9]], np.float32)
+    assert mask_probability(rows, LABELS, 1.0) == pytest.approx([0.5, 0.5])
+
+
+def test_thresholds_hold_the_goal_on_each_side() -> None:
+    rng = np.random.default_rng(2)
+    truth = rng.random(5000) < 0.3
+    p_mask = np.clip(truth + rng.normal(0, 0.35, 5000), 0, 1)
+    chosen = choose_thresholds(p_mask, truth, np.ones(5000), Goal(0.02))
+    assert (~truth[p_mask >= chosen.mask_above]).mean() <= 0.021
+    assert truth[p_mask <= chosen.no_mask_below].mean() <= 0.021
+    assert chosen.mask_above >= 0.6
+    assert chosen.no_mask_below <= 0.4

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from edge.errors import ImageError, UsageError
+from edge.vision.geometry import Box
+from train.dataset import Dataset, open_dataset, with_boxes
+from train.samples import Sample
+
+
+def test_a_folder_with_train_and_validation_levels_gives_labels_and_parts(tiny_folder: Path) -> None:
+    samples = open_dataset(tiny_folder).samples
+    assert len(samples) == 56
+    assert {(s.label, s.split) for s in samples} == {(a, b) for a in ("mask", "no_mask") for b in ("train", "val")}
+
+
+def test_a_zip_of_the_folder_gives_the_same_samples(tiny_folder: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "tiny.zip", "w") as archive:
+        for path in sorted(tiny_folder.rglob("*.png")):
+            archive.write(path, path.relative_to(tiny_folder))
+    dataset = open_dataset(tmp_path / "tiny.zip")
+    assert [s.path.partition("!")[2] for s in dataset.samples] == [s.path for s in open_dataset(tiny_folder).samples]
+    assert dataset.store().image(dataset.samples[0].path).shape == (96, 96, 3)
+
+
+def test_files_that_are_no_pictures_and_folders_that_are_no_classes_are_left_alone(tmp_path: Path) -> None:
+    for name in ("Mask/a.jpg", "Mask/notes.txt", "holiday/b.jpg", "__MACOSX/Mask/._a.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert [s.path for s in open_dataset(tmp_path).samples] == ["Mask/a.jpg"]
+
+
+def test_a_folder_without_classes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(UsageError, match="class folders"):
+        open_dataset(tmp_path)
+
+
+def test_a_member_that_is_not_in_the_archive_is_an_image_error(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("x.jpg", b"")
+    with pytest.raises(ImageError, match=r"y\.jpg"):
+        Dataset(tmp_path, []).store().read("a.zip!y.jpg")
+
+
+def test_a_photo_becomes_one_sample_a_box(tmp_path: Path) -> None:
+    (tmp_path / "detection").mkdir()
+    (tmp_path / "detection" / "annotations.json").write_text(
+        json.dumps(
+            {
+                "categories": [{"id": 1, "name": "mask"}, {"id": 3, "name": "incorrect"}],
+                "images": [{"id": 5, "file_name": "p.jpg"}, {"id": 6, "file_name": "empty.jpg"}],
+                "annotations": [
+                    {"image_id": 5, "category_id": 1, "bbox": [1.2, 2, 30, 40]},
+                    {"image_id": 5, "category_id": 3, "bbox": [50, 2, 20, 20]},
+                ],
+            }
+        )
+    )
+    photos = [Sample(f"detection/photos.zip!{name}", "", "val", "g", "photo") for name in ("p.jpg", "empty.jpg")]
+    scenery = Sample("detection/none.zip!z.jpg", "no_face", "val", "h", "photo")
+    boxed = with_boxes(Dataset(tmp_path, [*photos, scenery])).samples
+    assert [(s.kind, s.label, s.box) for s in boxed] == [
+        ("boxed", "mask", Box(1, 2, 30, 40)),
+        ("boxed", "incorrect", Box(50, 2, 20, 20)),
+        ("photo", "no_face", None),
+    ]

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.errors import ModelError, UsageError
+from edge.vision.cards import file_sha256, load_card
+from edge.vision.classifier import MaskClassifier
+from edge.vision.geometry import whole
+
+pytest.importorskip("tensorflow", reason="the training extra is not installed")
+
+from support.drawn import drawn_face
+
+from train.architectures import SYMMETRIC, UNIT, load_keras
+from train.export import _converter, export, scaled
+from train.runs import RunFolder
+from train.safety import check_file, check_parity
+
+
+def test_the_exported_file_tells_drawn_faces_apart_through_the_daemons_own_code(tiny_model: Path) -> None:
+    classifier = MaskClassifier(str(tiny_model))
+    rng = np.random.default_rng(99)
+    for masked in (True, False):
+        face = drawn_face(rng, masked=masked)
+        p_mask = classifier.judge(classifier.crop(face, whole(face), 0.0)).p_mask
+        assert (p_mask > 0.5) == masked
+
+
+def test_the_card_describes_the_file(tiny_model: Path, tiny_run: RunFolder) -> None:
+    card = load_card(tiny_model)
+    assert card.sha256 == file_sha256(tiny_model)
+    assert card.labels == ("mask", "no_mask")
+    assert (card.input.scale, card.input.zero_point) == (UNIT.scale, UNIT.zero_point)
+    assert card.training["preset"] == "fakhrezi/cnn4"
+    assert card.metrics["test"]["balanced_accuracy"] == 1.0
+    assert {row["network"] for row in card.metrics["seeds"]} == {"cnn3", "cnn4", "mobilenet_v2"}
+    assert str(tiny_run.path) not in tiny_model.with_suffix(".json").read_text()
+
+
+def test_the_run_keeps_float_model_parity_and_representative_list(tiny_model: Path, tiny_run: RunFolder) -> None:
+    parity = json.loads((tiny_run.path / "parity.json").read_text())
+    assert abs(parity["float_balanced_accuracy"] - parity["int8_balanced_accuracy"]) <= 0.003
+    assert (tiny_run.path / "model.float.tflite").stat().st_size > 3 * tiny_model.stat().st_size
+    assert (tiny_run.path / "representative.csv").read_text().count("\n") > 5
+
+
+def test_a_name_that_is_no_model_is_refused(tiny_run: RunFolder, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="ends in .tflite"):
+        export(tiny_run, tmp_path / "model.bin")
+
+
+def quantized(model: object, low: float, high: float) -> bytes:
+    import tensorflow as tf
+
+    converter = _converter(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    size = model.input.shape[1]  # type: ignore[attr-defined]
+    converter.representative_dataset = lambda: (
+        [np.full((1, size, size, 3), level, np.float32)] for level in (low, high)
+    )
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.uint8
+    return bytes(converter.convert())
+
+
+def small(head: str) -> object:
+    """A convolution with three outputs, by a Dense layer or by our own head."""
+    keras = load_keras()
+    layers = keras.layers
+    pixels = keras.Input((8, 8, 3))
+    values = layers.GlobalAveragePooling2D(keepdims=True)(layers.Conv2D(4, 3)(pixels))
+    if head == "dense":
+        return keras.Model(pixels, layers.Dense(3)(layers.Flatten()(values)))
+    return keras.Model(pixels, layers.Flatten()(layers.Conv2D(3, 1)(values)))
+
+
+def test_a_dense_head_with_a_scale_for_each_output_is_refused() -> None:
+    with pytest.raises(ModelError, match="FULLY_CONNECTED with 3 weight scales"):
+        check_file(quantized(small("dense"), -127 / 127.5, 128 / 127.5), SYMMETRIC)
+
+
+def test_a_convolution_as_head_passes_and_an_input_that_never_saw_white_is_refused() -> None:
+    check_file(quantized(small("convolution"), -127 / 127.5, 128 / 127.5), SYMMETRIC)
+    with pytest.raises(ModelError, match="do not reach from 0 to 255"):
+        check_file(quantized(small("convolution"), -127 / 127.5, 100 / 127.5), SYMMETRIC)
+
+
+def test_a_float_file_is_refused() -> None:
+    with pytest.raises(ModelError, match="not quantised"):
+        check_file(bytes(_converter(small("convolution")).convert()), SYMMETRIC)
+
+
+@pytest.mark.parametrize("int8", [0.9769, 0.9831, float("nan")])
+def test_int8_that_is_not_the_network_it_was_made_from_is_refused(int8: float) -> None:
+    check_parity(0.98, 0.9775)
+    with pytest.raises(ModelError, match="apart"):
+        check_parity(0.98, int8)
+
+
+def test_black_and_white_come_out_as_the_card_says() -> None:
+    values = scaled(np.array([[[0, 127, 255]]], np.uint8), SYMMETRIC)
+    assert values.ravel() == pytest.approx([-127 / 127.5, 0, 128 / 127.5])

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.errors import UsageError
+
+pytest.importorskip("tensorflow", reason="the training extra is not installed")
+
+from train.architectures import mobilenet_v2
+from train.average import EVERY, WeightAverage
+from train.experiment import Choices, chosen_preset, fit
+from train.fit import Progress, prepare_phase
+from train.presets import PRESETS, Phase
+from train.runs import RunFolder
+from train.storage import PictureStore
+
+
+def test_the_run_learns_and_keeps_its_best_weights(tiny_run: RunFolder) -> None:
+    history = tiny_run.history()
+    assert max(record.val_accuracy for record in history) == 1.0
+    assert tiny_run.best_weights.is_file()
+    assert history[0].loss > history[-1].loss
+
+
+def test_a_phase_ends_when_the_preset_says_so(tiny_run: RunFolder) -> None:
+    history = tiny_run.history()
+    for record in history[:-1]:
+        assert min(record.accuracy, record.val_accuracy) < 0.95
+    assert len(history) == 10 or min(history[-1].accuracy, history[-1].val_accuracy) >= 0.95
+
+
+def test_no_picture_of_the_test_part_is_opened(
+    tiny_manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from train.samples import read_manifest
+
+    opened: set[str] = set()
+    read = PictureStore.read
+
+    def watched(self: PictureStore, path: str) -> bytes:
+        opened.add(path)
+        return read(self, path)
+
+    monkeypatch.setattr(PictureStore, "read", watched)
+    fit(tiny_manifest, RunFolder(tmp_path / "run"), Choices(arch="cnn4", size=64, epochs=1), Progress())
+    assert opened
+    assert not opened & {sample.path for sample in read_manifest(tiny_manifest) if sample.split == "test"}
+
+
+def test_an_interrupted_run_goes_on_where_it_stood(tiny_manifest: Path, tmp_path: Path) -> None:
+    choices = Choices(arch="cnn3", size=64, epochs=3)
+    run = RunFolder(tmp_path / "run")
+
+    class Interrupted(Exception):
+        """Somebody pulled the plug."""
+
+    def stop(record: Any, best: bool) -> None:
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        fit(tiny_manifest, run, choices, Progress(epoch=stop))
+    assert [record.epoch for record in run.history()] == [1]
+    fit(tiny_manifest, run, choices, Progress())
+    assert [record.epoch for record in run.history()] == [1, 2, 3]
+    losses = [record.loss for record in run.history()]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_a_folder_with_another_run_is_not_written_over(tiny_run: RunFolder, tiny_manifest: Path) -> None:
+    with pytest.raises(UsageError, match="other settings"):
+        fit(tiny_manifest, tiny_run, Choices(arch="cnn4", size=64, epochs=10, seed=4), Progress())
+
+
+def test_a_frozen_backbone_keeps_its_weights_and_statistics_and_a_thawed_one_moves() -> None:
+    preset = replace(PRESETS["maskgate"]["mobilenet_v2"], size=64)
+    model = mobilenet_v2(64, 3, 0.35, None)
+    pixels = np.random.default_rng(1).uniform(-1, 1, (8, 64, 64, 3)).astype(np.float32)
+    targets = np.eye(3, dtype=np.float32)[np.arange(8) % 3]
+    first = model.get_layer("Conv1")
+    statistics = model.get_layer("bn_Conv1")
+
+    def state() -> tuple[Any, Any, Any]:
+        return first.get_weights()[0], statistics.get_weights()[2], model.get_layer("head").get_weights()[0]
+
+    before = state()
+    prepare_phase(model, Phase("head", 1, 1e-3, train_from=-1, batch_norm="frozen"), preset)
+    model.train_on_batch(pixels, targets)
+    frozen = state()
+    assert np.array_equal(before[0], frozen[0])
+    assert np.array_equal(before[1], frozen[1])
+    assert not np.array_equal(before[2], frozen[2])
+    prepare_phase(model, Phase("whole", 1, 1e-3), preset)
+    model.train_on_batch(pixels, targets)
+    assert not np.array_equal(frozen[0], state()[0])
+    assert not np.array_equal(frozen[1], state()[1])
+    assert statistics.momentum == 0.95
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [(Choices(preset="nobody"), "no preset"), (Choices(preset="fakhrezi", arch="cnn3"), "has no cnn3")],
+)
+def test_a_choice_that_cannot_be_is_refused(choices: Choices, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        chosen_preset(choices)
+
+
+def test_the_average_lags_behind_and_can_be_exchanged_and_saved(tmp_path: Path) -> None:
+    class Model:
+        """Only weights."""
+
+        weights: list[Any]
+
+        def get_weights(self) -> list[Any]:
+            return self.weights
+
+        def set_weights(self, weights: list[Any]) -> None:
+            self.weights = weights
+
+    model, average = Model(), WeightAverage(0.9)
+    for value in range(40):
+        model.weights = [np.full(3, float(value))]
+        average.update(model)
+    average.exchange(model)
+    lag = 39 - model.weights[0][0]
+    assert pytest.approx(lag, rel=0.1) == 0.9**EVERY / (1 - 0.9**EVERY)
+    average.exchange(model)
+    assert model.weights[0][0] == 39
+    average.save(tmp_path / "a.npz")
+    again = WeightAverage(0.9)
+    again.load(tmp_path / "a.npz")
+    again.exchange(model)
+    assert 39 - model.weights[0][0] == pytest.approx(lag)

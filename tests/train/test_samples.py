@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.errors import UsageError
+from edge.vision.geometry import Box
+from train.samples import Sample, read_manifest, rebased, write_manifest
+
+
+def test_a_manifest_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    samples = [
+        Sample(
+            "a/4.4",
+            "mask",
+            "train",
+            "g1",
+            "crop",
+            None,
+            "here",
+            "train",
+            "mask",
+            "ff",
+            20,
+            30,
+            frozenset({"augmented"}),
+        ),
+        Sample("b.zip!x/27.9.jpg", "no_mask", "val", "g2", "context_crop", Box(1, 2, 30, 40)),
+    ]
+    write_manifest(tmp_path / "m.csv", samples)
+    assert read_manifest(tmp_path / "m.csv") == samples
+
+
+def test_the_name_of_a_member_keeps_its_dots() -> None:
+    assert Sample("b.zip!x/27.9.jpg", "mask").name == "27.9.jpg"
+
+
+def test_a_file_without_the_columns_is_no_manifest(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UsageError, match="path and label"):
+        read_manifest(tmp_path / "m.csv")
+
+
+def test_paths_follow_the_manifest_to_another_folder(tmp_path: Path) -> None:
+    moved = rebased([Sample("faces/a.zip!b.jpg", "mask")], tmp_path / "data", tmp_path / "runs" / "one")
+    assert moved[0].path == "../../data/faces/a.zip!b.jpg"
