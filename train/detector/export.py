@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from edge.errors import ModelError
 from edge.vision.face_detector import Letterbox
+from train.architectures import SYMMETRIC
 from train.detector.architecture import STRIDES, build
 from train.detector.float_detector import BACKGROUND, ENLARGE, decoding
+from train.safety import check_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +27,6 @@ if TYPE_CHECKING:
 
 NAME: Final = "face_detector"
 MAX_BYTES: Final = 1_500_000
-INPUT_SCALE: Final = 2 / 255
-"""Raw bytes 0..255 are read as -1..1."""
 
 _LICENCE: Final = (
     "Apache-2.0. Trained on pictures from public repositories, most of which state no clear licence (docs/detector.md "
@@ -122,45 +123,38 @@ def checked_outputs(content: bytes, size: tuple[int, int]) -> list[str]:
         Names of the output tensors in the order of `architecture.output_names`.
 
     Raises:
-        ValueError: too large, another input type, size or scale, a fully connected operation, or other outputs.
+        ModelError: too large, another input, an operation that crashes a runtime, or other outputs.
     """
-    import tensorflow as tf
-
     if len(content) > MAX_BYTES:
-        raise ValueError(f"the file has {len(content)} bytes, more than {MAX_BYTES}")
-    interpreter = tf.lite.Interpreter(model_content=content)
-    interpreter.allocate_tensors()
-    taken = interpreter.get_input_details()[0]
-    if tuple(taken["shape"]) != (1, *size, 3) or taken["dtype"] is not np.uint8:
-        raise ValueError(
-            f"expected a uint8 input of {(1, *size, 3)}, got {taken['dtype'].__name__} {tuple(taken['shape'])}"
-        )
-    scale, zero_point = taken["quantization"]
-    if abs(scale - INPUT_SCALE) > 1e-6 or zero_point not in (127, 128):
-        raise ValueError(f"expected an input scale of {INPUT_SCALE:.7f}, got {scale:.7f} with zero point {zero_point}")
-    operations = {row["op_name"] for row in interpreter._get_ops_details()}  # noqa: SLF001 - there is no public way
-    if "FULLY_CONNECTED" in operations:
-        raise ValueError("the file has a FULLY_CONNECTED operation, which can crash tflite-runtime 2.14 on aarch64")
-    by_shape = {tuple(row["shape"]): row["name"] for row in interpreter.get_output_details()}
+        raise ModelError(f"the file has {len(content)} bytes, more than {MAX_BYTES}")
+    check_file(content, SYMMETRIC)
+    graph = _graph(content)
+    shape = tuple(graph.tensors[graph.inputs[0]].shape)
+    if shape != (1, *size, 3):
+        raise ModelError(f"expected an input of {(1, *size, 3)}, got {shape}")
+    outputs = [graph.tensors[index] for index in graph.outputs]
+    by_shape = {tuple(tensor.shape): tensor.name.decode() for tensor in outputs}
     names = []
     for channels in (1, 4):
         for stride in STRIDES:
-            shape = (1, size[0] // stride, size[1] // stride, channels)
-            if shape not in by_shape:
-                raise ValueError(f"expected an output of {shape}, got {sorted(by_shape)}")
-            names.append(by_shape[shape])
+            expected = (1, size[0] // stride, size[1] // stride, channels)
+            if expected not in by_shape:
+                raise ModelError(f"expected an output of {expected}, got {sorted(by_shape)}")
+            names.append(by_shape[expected])
     return names
+
+
+def _graph(content: bytes) -> Any:
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    return schema.ModelT.InitFromPackedBuf(bytearray(content), 0).subgraphs[0]
 
 
 def card(
     content: bytes, size: tuple[int, int], version: str, provenance: Provenance, metrics: dict[str, Any]
 ) -> dict[str, Any]:
     """The card of a file that `checked_outputs` has passed, with what the daemon needs to decode it."""
-    import tensorflow as tf
-
     names = checked_outputs(content, size)
-    interpreter = tf.lite.Interpreter(model_content=content)
-    scale, zero_point = interpreter.get_input_details()[0]["quantization"]
     return {
         "name": NAME,
         "task": "face-detector",
@@ -171,8 +165,8 @@ def card(
             "height": size[0],
             "channels": "RGB",
             "dtype": "uint8",
-            "scale": float(scale),
-            "zero_point": int(zero_point),
+            "scale": SYMMETRIC.scale,
+            "zero_point": SYMMETRIC.zero_point,
         },
         "labels": ["face"],
         "decoding": decoding(names).model_dump(mode="json"),

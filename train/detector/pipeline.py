@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from edge.errors import ModelError
 from edge.vision.face_detector import MaskAwareFaceDetector
 from train.detector import export
 from train.detector.architecture import build
@@ -82,7 +83,7 @@ def export_run(
         Figures of `float` and `int8` on the validation part.
 
     Raises:
-        ValueError: the file breaks a rule of `export.checked_outputs`, or has lost more than one point of AP.
+        ModelError: the file breaks a rule of `export.checked_outputs`, or has lost more than one point of AP.
     """
     weights = run / AVERAGE_FILE
     part = read_part(data, "val", teacher, run.parent / "detector-cache")
@@ -95,8 +96,8 @@ def export_run(
     results = compare(part, [float_contender(weights, size, line), file_contender(output)])
     lost = results["float"]["ap50"] - results["int8"]["ap50"]
     if lost > _WORST_LOSS:
-        raise ValueError(
-            f"int8 loses {lost:.3f} of AP at IoU 0.5, more than {_WORST_LOSS}: fine-tune with fake quantisation"
+        raise ModelError(
+            f"int8 loses {lost:.3f} of AP at IoU 0.5, more than {_WORST_LOSS}: tune with fake quantisation"
         )
     metrics = {"val": rounded(results["int8"]), "val_float": rounded(results["float"])}
     export.write(content, export.card(content, size, version, provenance, metrics), output)
