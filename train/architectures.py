@@ -87,7 +87,11 @@ def _block(filters: int) -> list[Any]:
 
 def _stack(layers: list[Any], size: int, name: str) -> Model:
     keras = load_keras()
-    return keras.Sequential([keras.Input((size, size, 3), name="pixels"), *layers], name=name)
+    pixels = keras.Input((size, size, 3), name="pixels")
+    values = pixels
+    for layer in layers:
+        values = layer(values)
+    return keras.Model(pixels, values, name=name)
 
 
 def mobilenet_v2_bangkit(size: int, outputs: int, alpha: float, weights: Path | str | None) -> Model:

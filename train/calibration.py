@@ -19,6 +19,8 @@ _LEAST_SURE = 0.6
 
 def mask_probability(probabilities: NDArray[np.floating], labels: tuple[str, ...], temperature: float) -> Floats:
     """What the daemon calls `p_mask`, by its own function; `probabilities` has shape (n, labels)."""
+    if not len(probabilities):
+        return np.zeros(0)
     mask, bare = labels.index("mask"), labels.index("no_mask")
     scaled = np.stack([calibrated(np.asarray(row, np.float32), temperature) for row in probabilities])
     return np.asarray(scaled[:, mask] / (scaled[:, mask] + scaled[:, bare]))

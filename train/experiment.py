@@ -13,6 +13,7 @@ from edge.errors import UsageError
 from train.architectures import ARCHITECTURES, load_keras
 from train.dataset import Dataset, open_dataset, with_boxes
 from train.fit import Progress, Trainer
+from train.hard import hard_examples
 from train.labels import INCORRECT, MASK, NO_FACE, NO_MASK
 from train.presets import PRESETS, Preset
 from train.progress import Note, silent
@@ -38,6 +39,7 @@ class Choices:
     steps: int | None = None
     weights: Path | str | None = None
     landmarks: Path | None = None
+    hard_run: Path | None = None
     seed: int = 1
     command: str = ""
 
@@ -99,6 +101,8 @@ def fit(
     train, train_file = _regions(cache, train, dataset, note)
     validation, validation_file = _regions(cache, validation, dataset, note)
     recipe = _recipe(preset, train, train_file, choices.seed)
+    if choices.hard_run is not None and isinstance(recipe, BalancedRecipe):
+        recipe.boost = _boost(choices.hard_run, settings, train, train_file, note)
     margin = preset.margin if preset.steps else None
     judge = ValidationSet(validation, RegionFile(validation_file), preset.labels, preset.size, margin, preset.metric)
     model = ARCHITECTURES[preset.arch](preset.size, preset.outputs, preset.alpha, choices.weights)
@@ -135,10 +139,20 @@ def _recipe(preset: Preset, samples: list[Sample], regions: Path, seed: int) -> 
     return PlainRecipe(samples, regions, preset.labels, preset.size, preset.batch, seed, preset.ranges)
 
 
+def _boost(earlier: Path, settings: RunSettings, train: list[Sample], regions: Path, note: Note) -> dict[int, float]:
+    run = RunFolder(earlier)
+    if run.settings().manifest_sha256 != settings.manifest_sha256:
+        raise UsageError(f"{earlier} was trained on another split; its hard examples would leak")
+    boost = hard_examples(run, train, RegionFile(regions))
+    note(f"{len(boost)} hard examples are drawn more often")
+    return boost
+
+
 def _settings(name: str, preset: Preset, manifest: Path, run: RunFolder, choices: Choices) -> RunSettings:
     details: dict[str, Any] = {
         "batch": preset.batch,
         "steps": preset.steps,
+        "hard_examples_of": choices.hard_run.name if choices.hard_run else "",
         "phases": [f"{p.name}: {p.epochs} epochs, {p.optimizer} {p.rate:g} {p.decay}" for p in preset.phases],
     }
     return RunSettings(

@@ -18,7 +18,8 @@ from train.augment.camera import Camera, degraded
 from train.augment.cover import with_hand, with_object
 from train.augment.framing import Framing, framed
 from train.augment.keras_style import KerasRanges, distorted
-from train.augment.masks import PROPER, UNDER_CHIN, UNDER_NOSE, draw_mask
+from train.augment.masks import PROPER, UNDER_CHIN, UNDER_NOSE, FaceFrame, draw_mask
+from train.augment.reveal import reveal_nose
 from train.labels import MASK, NO_FACE, NO_MASK
 from train.regions import Region, RegionFile
 from train.samples import Sample
@@ -29,6 +30,8 @@ Batch: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 _HAND_SHARE = 0.08
 _OBJECT_SHARE = 0.12
+_FRONTAL = 0.3
+"""Turn of the head, in eye distances that the nose lies aside."""
 
 
 def target_of(label: str, labels: Sequence[str]) -> int:
@@ -101,8 +104,29 @@ class BalancedRecipe:
     @cached_property
     def _sampler(self) -> Sampler:
         shares = {s: w for s, w in self.shares.items() if s is not Stratum.NOT_A_FACE or NOT_A_FACE in self.labels}
-        bases = [i for i, s in enumerate(self.samples) if s.label == NO_MASK and self._file[i].landmarks is not None]
-        return Sampler(self.samples, bases, shares, self.boost)
+        made = {
+            Stratum.SYNTHETIC_MASK: self._bare,
+            Stratum.SYNTHETIC_INCORRECT: self._bare,
+            Stratum.REVEALED: self._frontal_masks,
+        }
+        return Sampler(self.samples, made, shares, self.boost)
+
+    @cached_property
+    def _bare(self) -> list[int]:
+        """Bare faces whose landmarks are known: a mask can be drawn on them."""
+        return [i for i, s in enumerate(self.samples) if s.label == NO_MASK and self._file[i].landmarks is not None]
+
+    @cached_property
+    def _frontal_masks(self) -> list[int]:
+        """Real masks on faces that look at the camera: a nose can be laid over them."""
+        return [
+            index
+            for index, sample in enumerate(self.samples)
+            if sample.label == MASK
+            and not sample.flags & {"simulated_mask", "not_photo"}
+            and (landmarks := self._file[index].landmarks) is not None
+            and abs(FaceFrame(landmarks).turn) < _FRONTAL
+        ]
 
     def __getstate__(self) -> dict[str, object]:
         return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
@@ -120,7 +144,7 @@ class BalancedRecipe:
     def _target(self, draw: Draw) -> int:
         if draw.stratum is Stratum.SYNTHETIC_MASK:
             return target_of(MASK, self.labels)
-        if draw.stratum is Stratum.SYNTHETIC_INCORRECT:
+        if draw.stratum in (Stratum.SYNTHETIC_INCORRECT, Stratum.REVEALED):
             return target_of(NO_MASK, self.labels)
         return target_of(self.samples[draw.index].label, self.labels)
 
@@ -132,6 +156,8 @@ class BalancedRecipe:
             region = draw_mask(region, PROPER, rng)
         elif draw.stratum is Stratum.SYNTHETIC_INCORRECT:
             region = draw_mask(region, UNDER_NOSE if rng.random() < 0.7 else UNDER_CHIN, rng)
+        elif draw.stratum is Stratum.REVEALED:
+            region = reveal_nose(region, self._file[self._bare[int(rng.integers(len(self._bare)))]], rng)
         elif sample.label == NO_MASK and region.landmarks is not None and rng.random() < _HAND_SHARE:
             region = with_hand(region, rng)
         face = framed(region, sample.kind, self.framing, self.size, rng)

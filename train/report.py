@@ -39,7 +39,7 @@ def write_report(run: RunFolder, output: Path, progress: Count = uncounted) -> N
     history = run.history()
     drawn = plots.curves(history)
     (run.path / "curves.png").write_bytes(drawn)
-    title = f"{load_card(model).identity}, {run.settings().preset}"
+    title = f"{load_card(model).model_file(model).identity}, {run.settings().preset}"
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(
         page(

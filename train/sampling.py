@@ -6,7 +6,7 @@ One original with 56 copies counts once, and no source or style of picture owns 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -20,7 +20,7 @@ SMALLEST_BOX = 14
 
 
 class Stratum(StrEnum):
-    """What is drawn. The last three are made from bare faces or from surroundings."""
+    """What is drawn. The synthetic ones and `revealed` are made from faces of the others."""
 
     MASK_CROP = "mask_crop"
     MASK_BOXED = "mask_boxed"
@@ -32,21 +32,23 @@ class Stratum(StrEnum):
     INCORRECT_DRAWN = "incorrect_drawn"
     SYNTHETIC_MASK = "synthetic_mask"
     SYNTHETIC_INCORRECT = "synthetic_incorrect"
+    REVEALED = "revealed"
     NOT_A_FACE = "not_a_face"
 
 
 SHARES: dict[Stratum, float] = {
-    Stratum.MASK_CROP: 0.20,
-    Stratum.MASK_BOXED: 0.14,
-    Stratum.MASK_DRAWN: 0.035,
-    Stratum.BARE_ALIGNED: 0.09,
+    Stratum.MASK_CROP: 0.225,
+    Stratum.MASK_BOXED: 0.155,
+    Stratum.MASK_DRAWN: 0.03,
+    Stratum.BARE_ALIGNED: 0.085,
     Stratum.BARE_CROP: 0.10,
-    Stratum.BARE_BOXED: 0.14,
-    Stratum.INCORRECT_REAL: 0.08,
-    Stratum.INCORRECT_DRAWN: 0.03,
-    Stratum.SYNTHETIC_MASK: 0.065,
-    Stratum.SYNTHETIC_INCORRECT: 0.06,
-    Stratum.NOT_A_FACE: 0.06,
+    Stratum.BARE_BOXED: 0.135,
+    Stratum.INCORRECT_REAL: 0.055,
+    Stratum.INCORRECT_DRAWN: 0.02,
+    Stratum.SYNTHETIC_MASK: 0.06,
+    Stratum.SYNTHETIC_INCORRECT: 0.035,
+    Stratum.REVEALED: 0.05,
+    Stratum.NOT_A_FACE: 0.05,
 }
 """Chosen on `val`; see docs/training.md. A stratum that the data set does not have gives its share to the others."""
 
@@ -85,7 +87,7 @@ class Sampler:
 
     Args:
         samples: the training part.
-        bases: indices of bare faces on which a mask can be drawn (their landmarks are known).
+        made: indices of the faces that a stratum is made from, for the synthetic ones.
         shares: weight of each stratum.
         boost: weight of single samples inside their group's draw, for hard examples; 1 where it is missing.
     """
@@ -93,7 +95,7 @@ class Sampler:
     def __init__(
         self,
         samples: Sequence[Sample],
-        bases: Sequence[int],
+        made: Mapping[Stratum, Sequence[int]],
         shares: dict[Stratum, float],
         boost: dict[int, float] | None = None,
     ) -> None:
@@ -101,9 +103,9 @@ class Sampler:
         for index, sample in enumerate(samples):
             if stratum := stratum_of(sample):
                 members[stratum][sample.group].append(index)
-        for index in bases:
-            for made in (Stratum.SYNTHETIC_MASK, Stratum.SYNTHETIC_INCORRECT):
-                members[made][samples[index].group].append(index)
+        for stratum, bases in made.items():
+            for index in bases:
+                members[stratum][samples[index].group].append(index)
         present = [stratum for stratum in shares if members.get(stratum) and shares[stratum] > 0]
         if not present:
             raise ValueError("no sample belongs to any stratum with a share")

@@ -49,7 +49,7 @@ def test_the_run_keeps_float_model_parity_and_representative_list(tiny_model: Pa
 
 
 def test_a_name_that_is_no_model_is_refused(tiny_run: RunFolder, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="ends in .tflite"):
+    with pytest.raises(UsageError, match=r"ends in \.tflite"):
         export(tiny_run, tmp_path / "model.bin")
 
 

@@ -56,19 +56,15 @@ def test_an_interrupted_run_goes_on_where_it_stood(tiny_manifest: Path, tmp_path
     choices = Choices(arch="cnn3", size=64, epochs=3)
     run = RunFolder(tmp_path / "run")
 
-    class Interrupted(Exception):
-        """Somebody pulled the plug."""
+    def stop(*_: Any) -> None:
+        raise InterruptedError("somebody pulled the plug")
 
-    def stop(record: Any, best: bool) -> None:
-        raise Interrupted
-
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedError):
         fit(tiny_manifest, run, choices, Progress(epoch=stop))
     assert [record.epoch for record in run.history()] == [1]
     fit(tiny_manifest, run, choices, Progress())
     assert [record.epoch for record in run.history()] == [1, 2, 3]
-    losses = [record.loss for record in run.history()]
-    assert losses == sorted(losses, reverse=True)
+    assert run.history()[2].loss < run.history()[0].loss
 
 
 def test_a_folder_with_another_run_is_not_written_over(tiny_run: RunFolder, tiny_manifest: Path) -> None:
@@ -89,12 +85,14 @@ def test_a_frozen_backbone_keeps_its_weights_and_statistics_and_a_thawed_one_mov
 
     before = state()
     prepare_phase(model, Phase("head", 1, 1e-3, train_from=-1, batch_norm="frozen"), preset)
+    model.run_eagerly = True
     model.train_on_batch(pixels, targets)
     frozen = state()
     assert np.array_equal(before[0], frozen[0])
     assert np.array_equal(before[1], frozen[1])
     assert not np.array_equal(before[2], frozen[2])
     prepare_phase(model, Phase("whole", 1, 1e-3), preset)
+    model.run_eagerly = True
     model.train_on_batch(pixels, targets)
     assert not np.array_equal(frozen[0], state()[0])
     assert not np.array_equal(frozen[1], state()[1])

@@ -34,7 +34,7 @@ def test_a_second_call_reads_no_picture(tiny_folder: Path, tmp_path: Path) -> No
     cache = RegionCache(tmp_path)
     cache.prepare(dataset.samples, dataset.store())
     seen: list[int] = []
-    cache.prepare(dataset.samples, dataset.store(), lambda done, total: seen.append(done))
+    cache.prepare(dataset.samples, dataset.store(), lambda done, _total: seen.append(done))
     assert seen == []
 
 

@@ -99,6 +99,7 @@ def test_fine_tuning_moves_the_layers_that_it_thaws() -> None:
     assert preset.phases[1].epochs > 0
     model = ARCHITECTURES[preset.arch](preset.size, preset.outputs, preset.alpha, None)
     prepare_phase(model, preset.phases[1], preset)
+    model.run_eagerly = True
     before = {layer.name: layer.get_weights() for layer in model.layers if layer.get_weights()}
     pixels = np.random.default_rng(1).random((4, 64, 64, 3), np.float32)
     model.train_on_batch(pixels, np.eye(2, dtype=np.float32)[[0, 0, 1, 0]])

@@ -56,8 +56,8 @@ _COLOURS_BGR = np.array(
 )
 
 
-class _Frame:
-    """The frame of a face from its landmarks."""
+class FaceFrame:
+    """The frame of a face from its landmarks, shape (5, 2) as in `Region`."""
 
     def __init__(self, landmarks: Floats) -> None:
         left_eye, right_eye, nose, left_mouth, right_mouth = landmarks
@@ -93,7 +93,7 @@ def draw_mask(region: Region, wear: Wear, rng: np.random.Generator) -> Region:
     """
     if region.landmarks is None:
         raise ValueError("a mask needs the landmarks of the face")
-    frame = _Frame(region.landmarks)
+    frame = FaceFrame(region.landmarks)
     outline, straps = _outline(frame, wear, rng)
     image = region.image.astype(np.float32)
     cover = _coverage(region.image.shape[:2], outline, frame.length)
@@ -106,7 +106,7 @@ def draw_mask(region: Region, wear: Wear, rng: np.random.Generator) -> Region:
     return Region(np.clip(image, 0, 255).astype(np.uint8), region.box, region.landmarks, region.face_px)
 
 
-def _outline(frame: _Frame, wear: Wear, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def _outline(frame: FaceFrame, wear: Wear, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Corner points in pixels, shape (n, 2), and four strap ends: upper left, lower left, upper right, lower right."""
     top, bottom = rng.uniform(*wear.top), rng.uniform(*wear.bottom)
     peak = rng.uniform(0.0, 0.22) if wear.proper else rng.uniform(0.0, 0.05)
@@ -163,7 +163,7 @@ def _coverage(shape: tuple[int, ...], outline: Floats, length: float) -> Floats:
     return np.asarray(soft[..., np.newaxis] / np.float32(255), np.float32)
 
 
-def _fabric(image: Image, frame: _Frame, outline: Floats, rng: np.random.Generator) -> Floats:
+def _fabric(image: Image, frame: FaceFrame, outline: Floats, rng: np.random.Generator) -> Floats:
     """Colour, pattern, folds and light of the cloth over the whole picture, BGR."""
     height, width = image.shape[:2]
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
@@ -214,7 +214,7 @@ def _light_of_face(image: Image, outline: Floats, rng: np.random.Generator) -> F
     return np.asarray(relative * np.clip(mean / 130, 0.45, 1.15), np.float32)
 
 
-def _draw_straps(image: Floats, ends: Floats, frame: _Frame, rng: np.random.Generator) -> None:
+def _draw_straps(image: Floats, ends: Floats, frame: FaceFrame, rng: np.random.Generator) -> None:
     colour = tuple(float(value) for value in (np.full(3, 235.0) if rng.random() < 0.6 else rng.uniform(20, 120, 3)))
     width = max(1, round(frame.length * rng.uniform(0.02, 0.045)))
     for start, end in zip(ends[:4], ends[[4, 5, 6, 7]], strict=True):

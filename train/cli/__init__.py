@@ -68,9 +68,7 @@ def main(arguments: list[str] | None = None) -> Any:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        group.main(arguments, prog_name="maskgate-train", standalone_mode=False)
-    except click.exceptions.Exit as exit_:
-        sys.exit(exit_.exit_code)
+        code = group.main(arguments, prog_name="maskgate-train", standalone_mode=False)
     except click.Abort:
         click.echo("interrupted", err=True)
         sys.exit(130)
@@ -87,3 +85,5 @@ def main(arguments: list[str] | None = None) -> Any:
             traceback.print_exc()
         click.echo(f"maskgate-train: {type(error).__name__}: {error} (--debug shows where)", err=True)
         sys.exit(MaskgateError.exit_code)
+    if isinstance(code, int) and code:
+        sys.exit(code)

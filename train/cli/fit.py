@@ -27,6 +27,12 @@ from edge.errors import UsageError
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="YuNet .onnx: lets masks be drawn on bare faces.",
 )
+@click.option(
+    "--hard-examples",
+    "hard_run",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="An earlier run of the same split; what it finds difficult is drawn more often.",
+)
 @click.option("--epochs", type=click.IntRange(1), help="Of the last phase, at most.")
 @click.option("--steps", type=click.IntRange(1), help="Batches an epoch, for presets that draw at random.")
 @click.option("--seed", type=int, default=1, show_default=True)
@@ -39,6 +45,7 @@ def fit(
     preset: str | None,
     weights: str | None,
     landmarks: Path | None,
+    hard_run: Path | None,
     epochs: int | None,
     steps: int | None,
     seed: int,
@@ -59,6 +66,7 @@ def fit(
         steps=steps,
         weights=_weights(weights, arch),
         landmarks=landmarks,
+        hard_run=hard_run,
         seed=seed,
         command=_command(),
     )

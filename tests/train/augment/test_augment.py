@@ -25,7 +25,7 @@ def changed(before: Region, after: Region, place: tuple[int, int]) -> bool:
 @pytest.mark.parametrize(
     ("wear", "nose", "mouth"), [(PROPER, True, True), (UNDER_NOSE, False, True), (UNDER_CHIN, False, False)]
 )
-def test_a_drawn_mask_covers_what_its_wear_says(wear: Wear, nose: bool, mouth: bool) -> None:
+def test_a_drawn_mask_covers_what_its_wear_says(wear: Wear, *, nose: bool, mouth: bool) -> None:
     bare = face_region(masked=False)
     hits = {"nose": 0, "mouth": 0}
     for seed in range(20):
