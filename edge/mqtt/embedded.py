@@ -59,10 +59,10 @@ class EmbeddedBroker:
 
     async def _serve(self, stop: threading.Event) -> None:
         from amqtt.broker import Broker
-        from amqtt.errors import AMQTTError
+        from amqtt.errors import BrokerError
 
         for name in ("amqtt", "transitions"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what went wrong is raised
         broker = Broker(
             {
                 "listeners": {"default": {"type": "tcp", "bind": f"{_LOOPBACK}:{self.port}"}},
@@ -71,7 +71,7 @@ class EmbeddedBroker:
         )
         try:
             await broker.start()
-        except (AMQTTError, OSError) as error:
+        except (BrokerError, OSError) as error:
             self._problem = str(error)
             self._tried.set()
             return

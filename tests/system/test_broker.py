@@ -199,7 +199,7 @@ def test_tls_with_a_password(tmp_path: Path, certificates: Path) -> None:
     ("certificate", "overrides", "problem"),
     [
         ("server", {"password": "wrong"}, "refuses the connection: Not authorized"),
-        ("server", {"ca_file": None}, "its certificate is not trusted: unable to get local issuer certificate"),
+        ("server", {"ca_file": None}, "its certificate is not trusted: "),
         ("server", {"ca_file": "other.crt"}, "its certificate is not trusted"),
         ("expired", {}, "its certificate is not trusted: certificate has expired"),
         ("server", {"tls": False, "ca_file": None}, "closes the connection at once; TLS on or off"),

@@ -169,4 +169,5 @@ def test_the_demo_on_a_taken_port_says_so(broker: Mosquitto) -> None:
     done = maskgate("demo", "--port", str(broker.port), "--seconds", "3")
 
     assert done.returncode == 69
-    assert f"the built-in broker cannot use port {broker.port}" in done.stderr
+    assert f"the built-in broker cannot use port {broker.port}: " in done.stderr
+    assert "address already in use" in done.stderr
