@@ -76,12 +76,14 @@ def export(run: Path, output: Path, data: Path, teacher: Path | None, width: int
 
     options = json.loads((run / "options.json").read_text())
     provenance = Provenance(
+        name=output.stem,
+        version=version,
         data=f"{data.name}/MANIFEST.csv, train part",
         seed=int(options["seed"]),
         command=_fit_command(run),
         weights="MobileNetV2 alpha 0.35, ImageNet, blocks 3 to 16",
     )
-    click.echo(table(export_run(run, output, data, teacher, (height, width), version, provenance)))
+    click.echo(table(export_run(run, output, data, teacher, (height, width), provenance)))
 
 
 @detector.command()

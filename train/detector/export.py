@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import json
+import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from train.detector.calibrate import Line
     from train.detector.data import Photo
 
-NAME: Final = "face_detector"
 MAX_BYTES: Final = 1_500_000
 
 _LICENCE: Final = (
@@ -36,8 +37,10 @@ _LICENCE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What the card says of the training: data, seed, command line, and weights that it began with."""
+    """What the card says of a file's name and version, and of the training: data, seed, command, first weights."""
 
+    name: str
+    version: str
     data: str
     seed: int
     command: str
@@ -94,7 +97,9 @@ def quantise(network: Any, pictures: list[NDArray[np.uint8]]) -> bytes:
     converter.representative_dataset = representative
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.uint8
-    content: bytes = converter.convert()
+    # Keras tells of its intermediate file on stdout, which belongs to our results.
+    with contextlib.redirect_stdout(sys.stderr):
+        content: bytes = converter.convert()
     return content
 
 
@@ -150,15 +155,13 @@ def _graph(content: bytes) -> Any:
     return schema.ModelT.InitFromPackedBuf(bytearray(content), 0).subgraphs[0]
 
 
-def card(
-    content: bytes, size: tuple[int, int], version: str, provenance: Provenance, metrics: dict[str, Any]
-) -> dict[str, Any]:
+def card(content: bytes, size: tuple[int, int], provenance: Provenance, metrics: dict[str, Any]) -> dict[str, Any]:
     """The card of a file that `checked_outputs` has passed, with what the daemon needs to decode it."""
     names = checked_outputs(content, size)
     return {
-        "name": NAME,
+        "name": provenance.name,
         "task": "face-detector",
-        "version": version,
+        "version": provenance.version,
         "sha256": hashlib.sha256(content).hexdigest(),
         "input": {
             "width": size[1],
@@ -171,7 +174,7 @@ def card(
         "labels": ["face"],
         "decoding": decoding(names).model_dump(mode="json"),
         "metrics": metrics,
-        "training": asdict(provenance),
+        "training": {key: text for key, text in asdict(provenance).items() if key not in ("name", "version")},
         "licence": _LICENCE,
         "created": dt.datetime.now(dt.UTC).date().isoformat(),
     }

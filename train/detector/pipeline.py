@@ -65,7 +65,6 @@ def export_run(
     data: Path,
     teacher: Path | None,
     size: tuple[int, int],
-    version: str,
     provenance: export.Provenance,
 ) -> dict[str, dict[str, float]]:
     """Writes the int8 file and its card, and measures both against the float network on the validation part.
@@ -76,7 +75,6 @@ def export_run(
         data: the folder of MANIFEST.csv.
         teacher: YuNet's .onnx, for faces that nobody boxed.
         size: input (height, width) in pixels.
-        version: for the card.
         provenance: for the card.
 
     Returns:
@@ -92,7 +90,7 @@ def export_run(
     photos = read_photos(data, "train")
     pictures = export.calibration_pictures(photos, size, _CALIBRATION_PICTURES, provenance.seed)
     content = export.quantise(export.finished_network(weights, size, line), pictures)
-    export.write(content, export.card(content, size, version, provenance, {}), output)
+    export.write(content, export.card(content, size, provenance, {}), output)
     results = compare(part, [float_contender(weights, size, line), file_contender(output)])
     lost = results["float"]["ap50"] - results["int8"]["ap50"]
     if lost > _WORST_LOSS:
@@ -100,7 +98,7 @@ def export_run(
             f"int8 loses {lost:.3f} of AP at IoU 0.5, more than {_WORST_LOSS}: tune with fake quantisation"
         )
     metrics = {"val": rounded(results["int8"]), "val_float": rounded(results["float"])}
-    export.write(content, export.card(content, size, version, provenance, metrics), output)
+    export.write(content, export.card(content, size, provenance, metrics), output)
     return results
 
 
