@@ -80,7 +80,8 @@ def gather(data: Path, split: str, teacher: Path, cache: Path) -> Material:
             )
     return Material(
         scenes=[scene_of(photo, seen[photo.name]) for photo in photos],
-        empty=[scene_of(photo, seen[photo.name]) for photo in empty],
+        # Animals and objects that detectors fire on come twice.
+        empty=[scene_of(photo, seen[photo.name]) for photo in empty for _ in range(1 + photo.bait)],
         faces=faces,
         heads=heads,
     )

@@ -169,9 +169,11 @@ class Sampler:
         """A window of a photo without faces; half of the time some are pasted in, and patches without one as well."""
         scene = self.material.empty[int(self.rng.integers(len(self.material.empty)))]
         height, width = scene.pixels.shape[:2]
-        scale = NETWORK_LONG_SIDE / max(height, width) * float(np.exp(self.rng.uniform(np.log(0.6), np.log(2.0))))
+        # Nothing here has a right way up or a right size: whatever it is turned to, it is no face.
+        scale = NETWORK_LONG_SIDE / max(height, width) * float(np.exp(self.rng.uniform(np.log(0.6), np.log(3.5))))
         centre = self.rng.uniform(0.2, 0.8, 2) * (width, height)
-        view = View((float(centre[0]), float(centre[1])), scale, self._degrees(), self.rng.random() < 0.5)
+        degrees = self._degrees() if self.rng.random() < 0.7 else float(self.rng.uniform(-180, 180))
+        view = View((float(centre[0]), float(centre[1])), scale, degrees, self.rng.random() < 0.5)
         scene = window(scene, view, (self.size, self.size), self._background())
         if self.rng.random() < 0.5:
             for _ in range(int(self.rng.integers(1, 5))):
