@@ -8,11 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.broker import Mosquitto
-from support.components import require_shared
 
 from edge.sources.demo import masked, portrait
 from edge.vision.geometry import Image
+from support.broker import Mosquitto
+from support.components import require_shared
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,11 @@ from uuid import UUID
 
 import jsonschema
 import pytest
-from support.faces import face
-from support.messages import MODELS, an_event, an_image_record
 
 from edge.asyncapi import asyncapi_document
 from edge.messages import failed_image_record, image_record, json_schema, rfc3339, shown, uuid7
+from support.faces import face
+from support.messages import MODELS, an_event, an_image_record
 
 
 def validate(message: dict[str, Any], name: Literal["event", "image", "status"]) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.components import ROOT
-from support.messages import an_event, an_image_record
 
 from edge.errors import UnavailableError
 from edge.outbox import Entry, Outbox
+from support.components import ROOT
+from support.messages import an_event, an_image_record
 
 
 @pytest.fixture

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from support.faces import face
-
 from edge.people import DecisionRule, People, Verdict
 from edge.vision.analyzer import Face
 from edge.vision.classifier import Label
+from support.faces import face
 
 FRAME_S = 0.1
 RULE = DecisionRule(min_frames=3, agreement=0.6, forget_after_s=2.0)

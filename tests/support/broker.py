@@ -13,7 +13,6 @@ from typing import Any
 
 from support.components import end, eventually, free_port, require_program
 
-
 _HELLO = "maskgate-test/hello"
 """A retained message tells that the subscription stands: mosquitto_sub itself says nothing."""
 

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
+
 from support.components import free_port, require
 
 RTSP_SERVER = """
@@ -95,7 +96,7 @@ class MjpegServer:
 def rtsp_server(folder: Path) -> Iterator[str]:
     """Serves the JPEGs of `folder` (0.jpg, 1.jpg, ...) as H.264 over RTSP; the URL."""
     python = "/usr/bin/python3"
-    packages = "gstreamer1.0-rtsp gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-{base,good,ugly} gstreamer1.0-libav python3-gi"
+    packages = "gstreamer1.0-{rtsp,libav,plugins-base,plugins-good,plugins-ugly} gir1.2-gst-rtsp-server-1.0 python3-gi"
     probe = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
     there = (
         Path(python).exists() and not subprocess.run([python, "-c", probe], capture_output=True, check=False).returncode

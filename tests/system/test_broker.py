@@ -13,9 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.broker import Mosquitto, subscribed
-from support.components import eventually, free_port, require_program
-from support.messages import an_event, an_image_record
 
 from edge.daemon.worker import Worker
 from edge.errors import ConfigError, UnavailableError
@@ -26,6 +23,9 @@ from edge.mqtt.publisher import Publisher
 from edge.mqtt.topics import Topics
 from edge.outbox import Entry, Outbox
 from edge.settings import MqttSettings
+from support.broker import Mosquitto, subscribed
+from support.components import eventually, free_port, require_program
+from support.messages import an_event, an_image_record
 
 TOPICS = Topics("maskgate", "lobby-1")
 
@@ -124,7 +124,7 @@ def test_nothing_is_lost_when_the_broker_is_killed_under_load(tmp_path: Path, br
         for _ in range(4):
             with subscribed(tmp_path, broker.port) as subscriber:
                 sender.add(100)
-                eventually(lambda: subscriber.received("/event"))  # noqa: B023
+                eventually(lambda: subscriber.received("/event"))
                 broker.kill()
                 seen |= {message.json()["seq"] for message in subscriber.received("/event")}
             broker.start()
@@ -134,7 +134,7 @@ def test_nothing_is_lost_when_the_broker_is_killed_under_load(tmp_path: Path, br
             time.sleep(0.3)
             seen |= {message.json()["seq"] for message in subscriber.received("/event")}
 
-    # A subscriber that is not there when the broker has a message misses it; what counts is that the broker had them all.
+    # A subscriber that is away misses a message that the broker had; what counts is that the broker had them all.
     assert 401 in seen
 
 

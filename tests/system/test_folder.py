@@ -13,11 +13,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+
+from edge.messages import json_schema
 from support.broker import Mosquitto, Received, subscribed
 from support.components import eventually, require_shared
 from support.daemon import maskgate, running, write_config
-
-from edge.messages import json_schema
 
 INBOX = '[[sources]]\nname = "inbox"\nkind = "folder"\npath = "{path}"\non_done = "{on_done}"\n'
 

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from support.components import ROOT
 from support.daemon import ENVIRONMENT
 

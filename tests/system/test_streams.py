@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from support.broker import Mosquitto, Subscriber, subscribed
 from support.components import eventually, free_port, require_shared
 from support.daemon import running, write_config

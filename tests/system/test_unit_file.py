@@ -9,12 +9,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
+from edge.settings import load_settings
 from support.broker import Mosquitto, subscribed
 from support.components import ROOT, eventually, require_program
 from support.daemon import running, write_config
 from support.notify import NotifySocket
-
-from edge.settings import load_settings
 
 UNIT = ROOT / "deploy" / "systemd" / "maskgate.service"
 SAMPLE = ROOT / "deploy" / "systemd" / "maskgate.toml"

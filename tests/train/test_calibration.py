@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from train import metrics
-from train.calibration import Goal, choose_thresholds, fit_temperature, mask_probability
+from train.calibration import Goal, choose_thresholds, fit_shift, fit_temperature, mask_probability
 
 LABELS = ("mask", "no_mask", "not_a_face")
 
@@ -39,3 +39,12 @@ def test_thresholds_hold_the_goal_on_each_side() -> None:
     assert truth[p_mask <= chosen.no_mask_below].mean() <= 0.021
     assert chosen.mask_above >= 0.6
     assert chosen.no_mask_below <= 0.4
+
+
+def test_a_favour_for_one_class_is_found_and_has_the_right_sign() -> None:
+    rng = np.random.default_rng(3)
+    truth = np.arange(3000) % 2 == 0
+    logits = np.where(truth, 1.5, -1.5) + rng.normal(0, 1.7, 3000) - 0.8
+    p_mask = 1 / (1 + np.exp(-logits))
+    probabilities = np.stack([p_mask, 1 - p_mask, np.zeros(3000)], axis=1).astype(np.float32)
+    assert fit_shift(probabilities, LABELS, truth, np.ones(3000)) == pytest.approx(0.8, abs=0.15)

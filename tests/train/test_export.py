@@ -14,9 +14,9 @@ from edge.vision.geometry import whole
 pytest.importorskip("tensorflow", reason="the training extra is not installed")
 
 from support.drawn import drawn_face
-
 from train.architectures import SYMMETRIC, UNIT, load_keras
-from train.export import _converter, export, scaled
+from train.export import export
+from train.quantize import converter_of, float_file, scaled
 from train.runs import RunFolder
 from train.safety import check_file, check_parity
 
@@ -56,7 +56,7 @@ def test_a_name_that_is_no_model_is_refused(tiny_run: RunFolder, tmp_path: Path)
 def quantized(model: object, low: float, high: float) -> bytes:
     import tensorflow as tf
 
-    converter = _converter(model)
+    converter = converter_of(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     size = model.input.shape[1]  # type: ignore[attr-defined]
     converter.representative_dataset = lambda: (
@@ -91,7 +91,7 @@ def test_a_convolution_as_head_passes_and_an_input_that_never_saw_white_is_refus
 
 def test_a_float_file_is_refused() -> None:
     with pytest.raises(ModelError, match="not quantised"):
-        check_file(bytes(_converter(small("convolution")).convert()), SYMMETRIC)
+        check_file(float_file(small("convolution")), SYMMETRIC)
 
 
 @pytest.mark.parametrize("int8", [0.9769, 0.9831, float("nan")])

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.drawn import face_region
 
+from support.drawn import face_region
 from train.augment.keras_style import KerasRanges
 from train.batches import BatchHelper
 from train.dataset import open_dataset

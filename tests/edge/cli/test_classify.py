@@ -12,10 +12,10 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from support.components import eventually
-from support.daemon import ENVIRONMENT, maskgate
 
 from edge.messages import json_schema
+from support.components import eventually
+from support.daemon import ENVIRONMENT, maskgate
 
 
 def records(output: str) -> list[dict[str, object]]:

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from edge import __version__
 from support.broker import Mosquitto
 from support.components import end, eventually, free_port
 from support.daemon import ENVIRONMENT, maskgate, running, write_config
-
-from edge import __version__
 
 
 def test_help_names_every_command_and_loads_nothing_heavy() -> None:

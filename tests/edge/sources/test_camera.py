@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.components import eventually
 
 from edge.errors import UnavailableError
 from edge.settings import CameraSource
@@ -19,6 +18,7 @@ from edge.sources import camera as camera_module
 from edge.sources.camera import FROZEN_AFTER_S, STALLED_AFTER_S, Camera
 from edge.sources.capture import Capture, PiCapture, open_capture, without_password
 from edge.vision.geometry import Image
+from support.components import eventually
 
 
 class Clock:
@@ -30,7 +30,7 @@ class Clock:
 
 
 class FakeCapture:
-    """Gives the frames it was made with, moves the clock on by a frame each, then breaks off (or hangs until released)."""
+    """Gives the frames it was made with, moves the clock on by a frame each, then breaks off."""
 
     frame_interval_s = 0.0
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import cv2
 import pytest
-from support.components import eventually
 
 from edge.settings import FolderSource
 from edge.sources.folder import Dropped, Folder
 from edge.vision.geometry import Image
+from support.components import eventually
 
 
 class Watch:

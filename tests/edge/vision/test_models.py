@@ -12,7 +12,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.components import ROOT, require, require_shared
 
 from edge.errors import ModelError
 from edge.vision import tflite
@@ -22,6 +21,7 @@ from edge.vision.classifier import Label, MaskClassifier, calibrated, label_of, 
 from edge.vision.detector import load_detector
 from edge.vision.geometry import Box, Image, whole
 from edge.vision.tflite import TfliteModel
+from support.components import ROOT, require, require_shared
 
 CLASSIFIER = bundled_models() / "mask_classifier.tflite"
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.drawn import face_region
 
 from edge.vision.geometry import Box
+from support.drawn import face_region
 from train.augment.camera import Camera, degraded, few_pixels
 from train.augment.cover import with_hand, with_object
 from train.augment.framing import Framing, framed
