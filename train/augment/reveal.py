@@ -1,7 +1,7 @@
 """Real masks worn badly, made of two faces: the nose of a bare one is laid over the upper part of a worn mask.
 
-Badly worn masks are rare in every data set, and those drawn by a program look like drawings. Here the cloth is real; what
-is laid over it is skin of the right tone, down to below the nose or, now and then, to below the mouth.
+Badly worn masks are rare in every data set, and those drawn by a program look like drawings. Here the cloth is real;
+what is laid over it is skin of the right tone, down to below the nose or, now and then, to below the mouth.
 """
 
 from __future__ import annotations

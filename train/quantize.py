@@ -1,0 +1,87 @@
+"""The float network as a TFLite file, and as an int8 one by way of representative pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from train.architectures import Model, Pixels, load_keras, with_probabilities
+from train.dataset import Dataset
+from train.judging import crop_of
+from train.runs import RunSettings
+from train.samples import Sample
+from train.sampling import stratum_of
+
+REPRESENTATIVE = 300
+"""Training pictures that the ranges of the activations are measured on."""
+
+_MARGINS = (0.0, 0.35)
+"""Around the boxes of the representative pictures: what a detector gives, tight to loose."""
+
+
+def representative_of(dataset: Dataset, seed: int) -> Dataset:
+    """Training samples drawn evenly from the strata, one a group; the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    train = [sample for sample in dataset.part("train") if stratum_of(sample)]
+    by_stratum: dict[str, dict[str, Sample]] = {}
+    for index in rng.permutation(len(train)):
+        sample = train[int(index)]
+        by_stratum.setdefault(str(stratum_of(sample)), {}).setdefault(sample.group, sample)
+    each = max(1, REPRESENTATIVE // len(by_stratum))
+    chosen = [sample for groups in by_stratum.values() for sample in list(groups.values())[:each]]
+    return Dataset(dataset.root, sorted(chosen, key=lambda sample: sample.path))
+
+
+def float_file(model: Model) -> bytes:
+    """The network with its probabilities as a float TFLite file."""
+    return bytes(converter_of(model).convert())
+
+
+def int8_file(model: Model, representative: Dataset, settings: RunSettings) -> bytes:
+    """The network as int8 with bytes in and bytes out."""
+    import tensorflow as tf
+
+    converter = converter_of(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: (
+        [scaled(view, settings.pixels)[np.newaxis]] for view in _views(representative, settings)
+    )
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.uint8
+    # The seeds end in Dense layers; with one scale each they run everywhere (see train.safety).
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = True  # noqa: SLF001  Has no public name.
+    return bytes(converter.convert())
+
+
+def converter_of(model: Model) -> Any:
+    """A `tf.lite.TFLiteConverter` of a model that gives logits."""
+    load_keras()
+    import tensorflow as tf
+
+    return tf.lite.TFLiteConverter.from_keras_model(with_probabilities(model))
+
+
+def _views(dataset: Dataset, settings: RunSettings) -> Iterator[NDArray[np.uint8]]:
+    """The representative pictures at margins from tight to loose, after one black and one white picture.
+
+    The two fix the input's range at 0 to 255, so that raw bytes mean what they say.
+    """
+    size = (settings.size, settings.size)
+    for level in (0, 255):
+        yield np.full((settings.size, settings.size, 3), level, np.uint8)
+    store = dataset.store()
+    rng = np.random.default_rng(settings.seed)
+    for sample in dataset.samples:
+        yield crop_of(sample, store.image(sample.path), float(rng.uniform(*_MARGINS)), size)
+
+
+def scaled(view: NDArray[np.uint8], pixels: Pixels) -> NDArray[np.float32]:
+    """Bytes as the float network takes them.
+
+    The range of the representative pictures decides the scale of the input, so black and white must come out exactly as
+    the card says: (0 - zero) * scale and (255 - zero) * scale.
+    """
+    return np.asarray((view.astype(np.float32) - pixels.zero_point) * np.float32(pixels.scale), np.float32)
