@@ -4,30 +4,29 @@ Every message gets its `seq` here, one after the other without gaps, across rest
 record, its events, the fact that it is done) is one transaction: a kill at any moment leaves all of it or nothing.
 
 The log is written ahead without an fsync a commit (`synchronous=NORMAL`); `checkpoint`, called about once a second,
-makes it durable. A killed process loses nothing; a power cut can lose the last second.
+makes it last. A killed process loses nothing; a power cut can lose the last second.
+
+While the disk refuses (full, read-only, gone) the same tables in memory take over, up to a limit, and `problem` says
+so; `recover` carries them to the disk once it is back.
 """
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.errors import UnavailableError
 from edge.messages import Event, PublishedImage
+from edge.outbox_store import DISK, MEMORY, open_store
 
-_FORMAT = 1
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS message (
-    seq INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload TEXT NOT NULL, stamp REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS file (
-    source TEXT NOT NULL, claim BLOB NOT NULL, seq INTEGER NOT NULL, failed INTEGER NOT NULL, record TEXT NOT NULL,
-    PRIMARY KEY (source, claim)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-INSERT OR IGNORE INTO counter VALUES ('seq', 0), ('dropped', 0);
-"""
+log = logging.getLogger(__name__)
+
+MEMORY_LIMIT = 10_000
+"""Messages that are kept in memory while the disk refuses them; beyond this the oldest are dropped and counted."""
 
 Message = Event | PublishedImage
 
@@ -65,40 +64,25 @@ class Outbox:
     """The queue between analysis and broker. Safe to be used by several threads.
 
     Args:
-        path: of the database file, whose folder exists.
+        path: of the database file. If its folder cannot be used, everything is kept in memory from the start. A damaged
+            file is set aside under a dated name.
         max_messages: the oldest beyond this are dropped and counted.
         max_age_s: what is older is dropped and counted.
 
     Raises:
-        UnavailableError: the file cannot be opened or is no outbox.
+        UnavailableError: the file was written by a newer version.
     """
 
     def __init__(self, path: Path, max_messages: int, max_age_s: float) -> None:
         self._max_messages = max_messages
         self._max_age_s = max_age_s
         self._lock = threading.Lock()
-        try:
-            self._db = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
-        except sqlite3.Error as error:
-            raise UnavailableError(f"{path}: {error}") from error
-        try:
-            self._prepare(path)
-        except sqlite3.Error as error:
-            self._db.close()
-            raise UnavailableError(f"{path}: {error}") from error
-        except UnavailableError:
-            self._db.close()
-            raise
-
-    def _prepare(self, path: Path) -> None:
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.execute("PRAGMA wal_autocheckpoint=0")
-        found = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if found not in (0, _FORMAT):
-            raise UnavailableError(f"{path}: was written by a newer version (format {found})")
-        self._db.executescript(_SCHEMA)
-        self._db.execute(f"PRAGMA user_version={_FORMAT}")
+        self._db, self.problem = open_store(path)
+        self._has_disk = self.problem is None
+        self._seq = self._counter("seq")
+        self._dropped = self._counter("dropped")
+        self._confirmed: set[int] = set()
+        """What the broker has and the disk does not let us delete."""
 
     def add(self, entries: Iterable[Entry], stamp: float) -> list[Entry]:
         """Writes entries in one transaction and gives each message its `seq`.
@@ -109,60 +93,57 @@ class Outbox:
 
         Returns:
             The entries with their messages numbered.
-
-        Raises:
-            sqlite3.Error: nothing was written.
         """
-        with self._lock, self._transaction():
-            seq = self._counter("seq")
-            numbered = []
-            for entry in entries:
-                messages = []
-                for message in entry.messages:
-                    seq += 1
-                    messages.append(message.model_copy(update={"seq": seq}))
-                    self._db.execute(
-                        "INSERT INTO message VALUES (?, ?, ?, ?)",
-                        (seq, _topic(message), messages[-1].to_json(), stamp),
-                    )
-                numbered.append(Entry(tuple(messages), entry.source, entry.claim))
-                self._remember_file(numbered[-1])
-            self._db.execute("UPDATE counter SET value = ? WHERE name = 'seq'", (seq,))
+        with self._lock:
+            numbered, seq = self._numbered(entries)
+            try:
+                if self.problem is not None:
+                    raise sqlite3.OperationalError(self.problem)
+                self._insert(DISK, numbered, stamp, seq)
+            except sqlite3.Error as error:
+                self._degrade(error)
+                self._insert(MEMORY, numbered, stamp, seq)
+            self._seq = seq
             return numbered
 
     def batch(self, after: int, limit: int) -> list[Stored]:
         """The next messages with a `seq` above `after`, in order."""
         with self._lock:
             rows = self._db.execute(
-                "SELECT seq, topic, payload FROM message WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
+                f"SELECT seq, topic, payload FROM {_BOTH} WHERE seq > ? ORDER BY seq LIMIT ?",
+                (after, limit + len(self._confirmed)),
             )
-            return [Stored(*row) for row in rows]
+            return [Stored(*row) for row in rows if row[0] not in self._confirmed][:limit]
 
     def confirm(self, seqs: Sequence[int]) -> None:
         """The broker has them."""
-        with self._lock, self._transaction():
-            self._db.executemany("DELETE FROM message WHERE seq = ?", [(seq,) for seq in seqs])
+        with self._lock:
+            self._confirmed.update(seqs)
+            self._delete_confirmed()
 
     def files(self, source: str) -> list[FileDone]:
         """Files of a source that are recorded but not yet known to be moved or deleted."""
         with self._lock:
-            rows = self._db.execute(
-                "SELECT source, claim, seq, failed, record FROM file WHERE source = ? ORDER BY seq", (source,)
-            )
-            return [
-                FileDone(name, _claim_text(claim), seq, bool(failed), text) for name, claim, seq, failed, text in rows
-            ]
+            return self._files(source)
 
     def published_files(self, source: str) -> list[FileDone]:
         """Those of `files` whose record the broker has."""
         with self._lock:
-            waiting = {row[0] for row in self._db.execute("SELECT seq FROM message WHERE topic = 'image'")}
-        return [file for file in self.files(source) if file.seq not in waiting]
+            waiting = {row[0] for row in self._db.execute(f"SELECT seq FROM {_BOTH} WHERE topic = 'image'")}
+            return [file for file in self._files(source) if file.seq not in waiting - self._confirmed]
 
     def forget_file(self, source: str, claim: str) -> None:
-        """The file has been moved or deleted."""
-        with self._lock, self._transaction():
-            self._db.execute("DELETE FROM file WHERE source = ? AND claim = ?", (source, _claim_bytes(claim)))
+        """The file has been moved or deleted.
+
+        Raises:
+            sqlite3.Error: the disk refuses; try again.
+        """
+        with self._lock:
+            for store in (MEMORY, DISK):
+                with self._transaction():
+                    self._db.execute(
+                        f"DELETE FROM {store}.file WHERE source = ? AND claim = ?", (source, _claim_bytes(claim))
+                    )
 
     def trim(self, now: float | None) -> int:
         """Drops what is beyond the limits, the oldest first, and counts it.
@@ -173,62 +154,149 @@ class Outbox:
         Returns:
             How many were dropped.
         """
-        with self._lock, self._transaction():
-            dropped = self._db.execute(
-                "DELETE FROM message WHERE seq <= (SELECT seq FROM message ORDER BY seq DESC LIMIT 1 OFFSET ?)",
-                (self._max_messages,),
-            ).rowcount
-            if now is not None:
-                dropped += self._db.execute("DELETE FROM message WHERE stamp < ?", (now - self._max_age_s,)).rowcount
-            if dropped:
-                self._db.execute("UPDATE counter SET value = value + ? WHERE name = 'dropped'", (dropped,))
+        with self._lock:
+            limits = {MEMORY: MEMORY_LIMIT, DISK: self._max_messages}
+            dropped = 0
+            for store, limit in limits.items():
+                try:
+                    dropped += self._trim(store, limit, now)
+                except sqlite3.Error as error:
+                    self._degrade(error)
+            self._dropped += dropped
             return dropped
 
     def pending(self) -> tuple[int, float | None]:
         """How many messages wait, and the stamp of the oldest."""
         with self._lock:
-            row = self._db.execute("SELECT count(*), min(stamp) FROM message").fetchone()
-            return int(row[0]), row[1]
+            number, oldest = self._db.execute(f"SELECT count(*), min(stamp) FROM {_BOTH}").fetchone()
+            return max(0, int(number) - len(self._confirmed)), oldest
 
     def dropped(self) -> int:
         """How many messages the limits have cost, since the outbox was made."""
         with self._lock:
-            return self._counter("dropped")
+            return self._dropped
 
     def checkpoint(self) -> None:
         """Makes everything durable: the one place that makes the disk work."""
         with self._lock:
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            try:
+                self._db.execute("PRAGMA main.wal_checkpoint(PASSIVE)")
+            except sqlite3.Error as error:
+                self._degrade(error)
+
+    def recover(self) -> None:
+        """While degraded: carries what is in memory to the disk, if the disk takes it again.
+
+        An outbox that found no disk when it was opened stays in memory until the next start.
+        """
+        with self._lock:
+            if self.problem is None or not self._has_disk:
+                return
+            try:
+                with self._transaction():
+                    self._db.execute(f"INSERT INTO {DISK}.message SELECT * FROM {MEMORY}.message")
+                    self._db.execute(f"INSERT OR REPLACE INTO {DISK}.file SELECT * FROM {MEMORY}.file")
+                    self._set_counter("seq", self._seq)
+                    self._db.execute(f"DELETE FROM {MEMORY}.message")
+                    self._db.execute(f"DELETE FROM {MEMORY}.file")
+            except sqlite3.Error:
+                return  # it is still so; the problem has been told
+            self.problem = None
+            self._delete_confirmed()
+            log.warning("outbox: the disk takes messages again; nothing was lost")
 
     def close(self) -> None:
         with self._lock:
             self._db.close()
 
-    def _counter(self, name: str) -> int:
-        return int(self._db.execute("SELECT value FROM counter WHERE name = ?", (name,)).fetchone()[0])
+    def _numbered(self, entries: Iterable[Entry]) -> tuple[list[Entry], int]:
+        seq = self._seq
+        numbered = []
+        for entry in entries:
+            messages = []
+            for message in entry.messages:
+                seq += 1
+                messages.append(message.model_copy(update={"seq": seq}))
+            numbered.append(Entry(tuple(messages), entry.source, entry.claim))
+        return numbered, seq
 
-    def _remember_file(self, entry: Entry) -> None:
+    def _insert(self, store: str, entries: Iterable[Entry], stamp: float, seq: int) -> None:
+        with self._transaction():
+            for entry in entries:
+                self._db.executemany(
+                    f"INSERT INTO {store}.message VALUES (?, ?, ?, ?)",
+                    [(message.seq, _topic(message), message.to_json(), stamp) for message in entry.messages],
+                )
+                self._remember_file(store, entry)
+            if store == DISK:
+                self._set_counter("seq", seq)
+
+    def _remember_file(self, store: str, entry: Entry) -> None:
         if entry.claim is None:
             return
         record = next(message for message in entry.messages if isinstance(message, PublishedImage))
         self._db.execute(
-            "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?)",
+            f"INSERT OR REPLACE INTO {store}.file VALUES (?, ?, ?, ?, ?)",
             (entry.source, _claim_bytes(entry.claim), record.seq, record.error is not None, record.to_json()),
         )
 
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self._db)
+    def _delete_confirmed(self) -> None:
+        rows = [(seq,) for seq in self._confirmed]
+        with self._transaction():
+            self._db.executemany(f"DELETE FROM {MEMORY}.message WHERE seq = ?", rows)
+        try:
+            with self._transaction():
+                self._db.executemany(f"DELETE FROM {DISK}.message WHERE seq = ?", rows)
+        except sqlite3.Error as error:
+            self._degrade(error)
+            self._confirmed &= {row[0] for row in self._db.execute(f"SELECT seq FROM {DISK}.message")}
+        else:
+            self._confirmed.clear()
+
+    def _trim(self, store: str, limit: int, now: float | None) -> int:
+        with self._transaction():
+            newest = f"SELECT seq FROM {store}.message ORDER BY seq DESC LIMIT 1 OFFSET ?"
+            dropped = self._db.execute(f"DELETE FROM {store}.message WHERE seq <= ({newest})", (limit,)).rowcount
+            if now is not None:
+                oldest = now - self._max_age_s
+                dropped += self._db.execute(f"DELETE FROM {store}.message WHERE stamp < ?", (oldest,)).rowcount
+            if dropped and store == DISK:
+                self._set_counter("dropped", self._dropped + dropped)
+            return dropped
+
+    def _files(self, source: str) -> list[FileDone]:
+        columns = "source, claim, seq, failed, record"
+        rows = self._db.execute(
+            f"SELECT {columns} FROM {DISK}.file WHERE source = :source "
+            f"UNION SELECT {columns} FROM {MEMORY}.file WHERE source = :source ORDER BY seq",
+            {"source": source},
+        )
+        return [FileDone(name, _claim_text(claim), seq, bool(failed), text) for name, claim, seq, failed, text in rows]
+
+    def _degrade(self, error: sqlite3.Error) -> None:
+        if self.problem is None:
+            self.problem = f"outbox: {error}; up to {MEMORY_LIMIT} messages are kept in memory"
+            log.error("%s", self.problem)
+
+    def _counter(self, name: str) -> int:
+        return int(self._db.execute(f"SELECT value FROM {DISK}.counter WHERE name = ?", (name,)).fetchone()[0])
+
+    def _set_counter(self, name: str, value: int) -> None:
+        self._db.execute(f"UPDATE {DISK}.counter SET value = ? WHERE name = ?", (value, name))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            if self._db.in_transaction:  # SQLite itself rolls back when the disk is full
+                self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
 
 
-class _Transaction:
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def __enter__(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+_BOTH = f"(SELECT * FROM {DISK}.message UNION ALL SELECT * FROM {MEMORY}.message)"
 
 
 def _topic(message: Message) -> str:

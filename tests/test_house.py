@@ -23,6 +23,7 @@ FLOORS = [
     "assembly",
     "mqtt",
     "outbox",
+    "outbox_store",
     "asyncapi",
     "messages",
     "people",

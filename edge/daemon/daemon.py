@@ -21,6 +21,8 @@ FIRST_LOOK_LIMIT_S = 10.0
 """READY waits this long for the first source to be tried."""
 HUNG_AFTER_S = 20.0
 """A pipeline or recorder that has not turned for this long hangs, and the watchdog is no longer fed."""
+PUBLISHER_HUNG_AFTER_S = 180.0
+"""Likewise for the publisher, which waits up to a minute between two tries and as long again for a name server."""
 STATUS_EVERY_S = 60.0
 _TICK_S = 0.25
 # Together under the 5 s that a stop may take. A source may hang in its driver and is not waited for.
@@ -89,7 +91,9 @@ class Daemon:
         return any(state.state != "waiting" or state.error is not None for state in states)
 
     def _turning(self, now: float) -> bool:
-        return all(now - part.turned_at < HUNG_AFTER_S for part in (self._parts.pipeline, self._parts.recorder))
+        parts = self._parts
+        publishing = parts.publisher is None or now - parts.publisher.turned_at < PUBLISHER_HUNG_AFTER_S
+        return publishing and all(now - part.turned_at < HUNG_AFTER_S for part in (parts.pipeline, parts.recorder))
 
     def _say(self, problems: list[str]) -> None:
         notify(f"STATUS={'; '.join(problems) or 'running'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -99,10 +100,13 @@ def _refuse_what_is_missing(settings: Settings) -> None:
 
 
 def _claim_state_dir(path: Path) -> int:
-    """Makes the directory and takes its lock, which the kernel gives back when the process ends, however it ends."""
+    """Makes the directory and takes its lock, which the kernel gives back when the process ends, however it ends.
+
+    A directory that can be read but not written to is locked itself: analysis goes on with an outbox in memory.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = _open_lock(path)
     except OSError as error:
         raise UnavailableError(f"state_dir: {path} cannot be used: {error.strerror}") from error
     try:
@@ -111,6 +115,15 @@ def _claim_state_dir(path: Path) -> int:
         os.close(lock)
         raise UnavailableError(f"state_dir: {path} is in use by another maskgate; give each its own") from error
     return lock
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        return os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.ENOSPC, errno.EACCES):
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _publisher(settings: Settings, outbox: Outbox) -> Publisher | None:

@@ -6,8 +6,7 @@ import logging
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 
 from edge.daemon.clock import Clock
 from edge.mqtt.publisher import Publisher
@@ -18,11 +17,10 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY_S = 1.0
 MEMORY_LIMIT = 10_000
-"""Entries that are kept while the disk refuses them; beyond this the oldest are lost, and counted."""
+"""Entries that wait to be written; beyond this, when the disk hangs, the oldest are lost, and counted."""
 BATCH = 500
 FOLDER_LIMIT = 64
 """A folder is not read further while this many entries wait: its files are safer where they are."""
-_RETRY_S = 1.0
 
 
 class Recorder:
@@ -43,7 +41,6 @@ class Recorder:
         self._folders = folders
         self._clock = clock
         self._waiting: deque[Entry] = deque()
-        self._writing: list[Entry] = []
         self._changed = threading.Condition()
         self._dirty = False
         self.lost = 0
@@ -53,7 +50,7 @@ class Recorder:
     @property
     def problem(self) -> str | None:
         """What cannot be written now and why, None while all goes well."""
-        return next(iter(self._problems.values()), None)
+        return self._outbox.problem or next(iter(self._problems.values()), None)
 
     def put(self, entry: Entry) -> None:
         """Queues an entry; never blocks."""
@@ -66,7 +63,7 @@ class Recorder:
 
     def has_room(self) -> bool:
         """Whether a folder may be read further."""
-        return len(self._waiting) + len(self._writing) < FOLDER_LIMIT
+        return len(self._waiting) < FOLDER_LIMIT
 
     def run(self, stop: threading.Event) -> None:
         """Writes until `stop`, and then what is still queued."""
@@ -77,8 +74,7 @@ class Recorder:
             self.turned_at = self._clock.monotonic()
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or stop.is_set(), CHECKPOINT_EVERY_S)
-            if not self._write_waiting():
-                stop.wait(_RETRY_S)
+            self._write_waiting()
             if self._clock.monotonic() - checkpoint_at >= CHECKPOINT_EVERY_S:
                 checkpoint_at = self._clock.monotonic()
                 self._keep_house()
@@ -90,41 +86,34 @@ class Recorder:
         with self._changed:
             self._changed.notify()
 
-    def _write_waiting(self) -> bool:
+    def _write_waiting(self) -> None:
         while True:
+            entries: list[Entry] = []
             with self._changed:
-                while self._waiting and len(self._writing) < BATCH:
-                    self._writing.append(self._waiting.popleft())
-            if not self._writing:
-                return True
-            if not self._attempt("outbox", lambda: self._write(self._writing)):
-                return False
-            recorded_files = {entry.source for entry in self._writing if entry.claim is not None}
-            self._writing = []
-            for name in recorded_files:
+                while self._waiting and len(entries) < BATCH:
+                    entries.append(self._waiting.popleft())
+            if not entries:
+                return
+            numbered = self._outbox.add(entries, self._clock.now().timestamp())
+            self._dirty = True
+            if self._publisher is None:
+                self._outbox.confirm([message.seq for entry in numbered for message in entry.messages])
+            else:
+                self._publisher.wake()
+            for name in {entry.source for entry in numbered if entry.claim is not None}:
                 self._end_files(self._folders[name])
 
-    def _write(self, entries: list[Entry]) -> None:
-        numbered = self._outbox.add(entries, self._clock.now().timestamp())
-        self._dirty = True
-        if self._publisher is None:
-            self._outbox.confirm([message.seq for entry in numbered for message in entry.messages])
-        else:
-            self._publisher.wake()
-
     def _keep_house(self) -> None:
-        self._attempt("outbox", self._trim_and_checkpoint)
-        for folder in self._folders.values():
-            if folder.on_done == "delete":
-                self._end_files(folder)
-
-    def _trim_and_checkpoint(self) -> None:
+        self._outbox.recover()
         dropped = self._outbox.trim(self._clock.now().timestamp() if self._clock.synced() else None)
         if dropped:
             log.warning("outbox: %d of the oldest messages dropped at its limits", dropped)
         if self._dirty or dropped:
             self._outbox.checkpoint()
             self._dirty = False
+        for folder in self._folders.values():
+            if folder.on_done == "delete" or folder.name in self._problems:
+                self._end_files(folder)
 
     def _end_files(self, folder: Folder) -> None:
         """Moves recorded files to where they belong; deletes those that are to go once the broker has their record."""
@@ -133,8 +122,15 @@ class Recorder:
         else:
             files = self._outbox.files(folder.name)
         for file in files:
-            if not self._attempt(f"source {folder.name}", partial(self._end_file, folder, file)):
-                return  # the rest would fail likewise; all are tried again with the next file and at the next start
+            try:
+                self._end_file(folder, file)
+            except (sqlite3.Error, OSError) as error:
+                problem = f"source {folder.name}: {file.claim} cannot leave .processing: {error}"
+                if folder.name not in self._problems:
+                    log.error("%s", problem)  # noqa: TRY400  the reason is in the text
+                self._problems[folder.name] = problem
+                return  # the rest would fail likewise; all are tried again about once a second
+        self._problems.pop(folder.name, None)
 
     def _end_file(self, folder: Folder, file: FileDone) -> None:
         if folder.on_done == "delete":
@@ -146,15 +142,3 @@ class Recorder:
                 log.warning("source %s: %s was taken out of .processing by somebody else", folder.name, file.claim)
         self._outbox.forget_file(file.source, file.claim)
         self._dirty = True
-
-    def _attempt(self, what: str, action: Callable[[], None]) -> bool:
-        try:
-            action()
-        except (sqlite3.Error, OSError) as error:
-            problem = f"{what}: cannot be written: {error}"
-            if problem != self._problems.get(what):
-                log.error("%s", problem)  # noqa: TRY400  the reason is in the text, the place says nothing
-            self._problems[what] = problem
-            return False
-        self._problems.pop(what, None)
-        return True

@@ -59,6 +59,8 @@ class Publisher:
         self._refusal: str | None = None
         self._allowance = RATE_PER_S
         self._allowed_at = clock()
+        self.turned_at = clock()
+        """When the thread last came round: what the watchdog looks at."""
         self.problem: str | None = "not connected yet"
         """Why nothing gets through, None while the broker takes our messages."""
 
@@ -78,6 +80,7 @@ class Publisher:
         """Connects, publishes, and connects again with back-off until `stop`; then says that the device is offline."""
         backoff = Backoff(RETRY_FIRST_S, RETRY_CEILING_S)
         while not stop.is_set():
+            self.turned_at = self._clock()
             connection = self._connect()
             if connection is not None:
                 since = self._clock()
@@ -112,6 +115,7 @@ class Publisher:
         connection.publish(self._topics.of("availability"), "online", retain=True)
         timeout_s = 0.0
         while not stop.is_set():
+            self.turned_at = self._clock()
             if not connection.poll(timeout_s):
                 self._trouble("the connection was lost")
                 return

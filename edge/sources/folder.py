@@ -63,10 +63,9 @@ class Folder:
         self._inbox = settings.path
         self._clock = clock
         self._lock = threading.Lock()
-        self._closed: set[str] = set()
         self._seen: dict[str, tuple[tuple[int, int], float]] = {}
         self._claimed: deque[str] = deque()
-        self._ready: deque[str] = deque()
+        self._ready: dict[str, None] = {}  # in order, each once
         self._frames = 0
         self._last_frame_at: float | None = None
         self._error: str | None = None
@@ -91,37 +90,47 @@ class Folder:
         scanned_at = self._clock()
         while not stop.is_set():
             events = notify.read(timeout=200)
-            names = {event.name for event in events if event.name}
-            with self._lock:
-                self._closed |= names
+            closed = [event.name for event in events if event.name]
             overflowed = any(event.mask & inotify_simple.flags.Q_OVERFLOW for event in events)
             gone = any(event.mask & inotify_simple.flags.IGNORED for event in events)
-            if names or overflowed or gone or self._clock() - scanned_at >= SCAN_EVERY_S:
+            if closed:
+                self._take_in(closed)
+                wake()
+            if overflowed or gone or self._clock() - scanned_at >= SCAN_EVERY_S:
                 scanned_at = self._clock()
                 self._scan()
                 wake()
             if gone:
                 return
 
+    def _take_in(self, closed: list[str]) -> None:
+        """Files that their writer has closed or moved here are ready at once, in the order of the events."""
+        wanted = [name for name in closed if not _is_left_alone(name)]
+        with self._lock:
+            for name in wanted:
+                self._ready.setdefault(name)
+
     def _scan(self) -> None:
         """Finds what is ready. Raises OSError if the folder cannot be listed."""
         now = self._clock()
         with os.scandir(self._inbox) as entries:
-            facts = {entry.name: entry.stat(follow_symlinks=False) for entry in entries if _is_wanted(entry)}
+            facts = {
+                entry.name: entry.stat(follow_symlinks=False) for entry in entries if not _is_left_alone(entry.name)
+            }
+            facts = {name: fact for name, fact in facts.items() if _is_file(fact.st_mode)}
         with self._lock:
             seen, ready = {}, []
-            queued = set(self._ready)
             for name, fact in facts.items():
                 signature = (fact.st_size, fact.st_mtime_ns)
                 before, since = self._seen.get(name, (None, now))
                 if before != signature:
                     since = now
                 seen[name] = (signature, since)
-                if name not in queued and (name in self._closed or now - since >= SETTLED_AFTER_S):
+                if name not in self._ready and now - since >= SETTLED_AFTER_S:
                     ready.append(name)
             self._seen = seen
-            self._closed &= facts.keys() - set(ready)
-            self._ready.extend(sorted(ready, key=lambda name: (facts[name].st_mtime_ns, name)))
+            for name in sorted(ready, key=lambda name: (facts[name].st_mtime_ns, name)):
+                self._ready[name] = None
             self._error, self._scanned = None, True
 
     # The pipeline's thread
@@ -154,12 +163,13 @@ class Folder:
             with self._lock:
                 if not self._ready:
                     return None
-                name = self._ready.popleft()
+                name = next(iter(self._ready))
+                del self._ready[name]
                 self._seen.pop(name, None)
             try:
                 claim = self._claim(name)
             except FileNotFoundError:
-                continue  # taken away again by whoever put it there
+                continue  # taken away again by whoever put it there, or no file
             except OSError as error:
                 self._fail(f"{name} cannot be claimed: {error.strerror}")
                 return None
@@ -167,6 +177,8 @@ class Folder:
 
     def _claim(self, name: str) -> str:
         processing = self._inbox / PROCESSING
+        if not _is_file((self._inbox / name).lstat().st_mode):
+            raise FileNotFoundError(name)
         claim, number = name, 0
         while os.path.lexists(processing / claim):
             number += 1
@@ -223,10 +235,11 @@ class Folder:
             self._error = error
 
 
-def _is_wanted(entry: os.DirEntry[str]) -> bool:
-    if entry.name.startswith(".") or entry.name.endswith(IGNORED_SUFFIXES):
-        return False
-    mode = entry.stat(follow_symlinks=False).st_mode
+def _is_left_alone(name: str) -> bool:
+    return name.startswith(".") or name.endswith(IGNORED_SUFFIXES)
+
+
+def _is_file(mode: int) -> bool:
     return stat.S_ISREG(mode) or stat.S_ISLNK(mode)
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import pytest
 
 from edge.errors import UnavailableError
 from edge.outbox import Entry, Outbox
-from support.components import ROOT
+from support.components import ROOT, require
 from support.messages import an_event, an_image_record
 
 
@@ -118,18 +120,83 @@ def test_names_of_files_need_not_be_utf8(outbox: Outbox) -> None:
     assert (file.claim, file.failed) == (claim, True)
 
 
-def test_a_transaction_that_fails_leaves_nothing_and_spends_no_number(outbox: Outbox) -> None:
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own that can be filled and made read-only."""
+    require(os.geteuid() == 0, "mounting a small file system needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], check=True, timeout=10)
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True, timeout=10)
+
+
+def fill(disk: Path) -> Path:
+    """Leaves no byte free."""
+    ballast = disk / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    return ballast
+
+
+def test_a_full_disk_loses_nothing_and_what_waited_in_memory_goes_to_the_disk_later(tiny_disk: Path) -> None:
+    outbox = Outbox(tiny_disk / "outbox.sqlite3", 10_000, 1e9)
+    add_events(outbox, 5)
+    ballast = fill(tiny_disk)
+
+    for number in range(300):
+        add_events(outbox, 1)
+        if number == 100:
+            outbox.confirm([1, 2, 200])
+    assert outbox.problem is not None
+    assert "full" in outbox.problem
+    outbox.add([Entry((an_image_record(),), "inbox", "a.jpg")], 1.0)
+    assert [file.claim for file in outbox.files("inbox")] == ["a.jpg"]
+    assert seqs(outbox) == [seq for seq in range(1, 307) if seq not in (1, 2)][: len(seqs(outbox))]
+    outbox.recover()
+    assert outbox.problem is not None
+
+    ballast.unlink()
+    outbox.recover()
+
+    assert outbox.problem is None
+    assert outbox.pending()[0] == 304
+    outbox.confirm(seqs(outbox))
     add_events(outbox, 1)
-    outbox._db.execute(
-        "CREATE TRIGGER full BEFORE INSERT ON message WHEN new.seq = 3 BEGIN SELECT RAISE(ABORT, 'full'); END"
-    )
+    outbox.close()
+    again = Outbox(tiny_disk / "outbox.sqlite3", 10_000, 1e9)
+    assert seqs(again) == [307]
+    assert [file.claim for file in again.files("inbox")] == ["a.jpg"]
+    again.close()
 
-    with pytest.raises(sqlite3.Error, match="full"):
-        add_events(outbox, 2)
-    outbox._db.execute("DROP TRIGGER full")
-    add_events(outbox, 2)
 
+def test_without_a_disk_at_the_start_everything_is_kept_in_memory(tiny_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(tiny_disk)], check=True, timeout=10)
+
+    outbox = Outbox(tiny_disk / "outbox.sqlite3", 10_000, 1e9)
+    add_events(outbox, 3)
+    outbox.recover()
+
+    assert outbox.problem is not None
+    assert "kept in memory" in outbox.problem
     assert seqs(outbox) == [1, 2, 3]
+    outbox.close()
+
+
+def test_memory_holds_a_stated_number_while_the_disk_refuses(tiny_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.outbox.MEMORY_LIMIT", 50)
+    outbox = Outbox(tiny_disk / "outbox.sqlite3", 10_000, 1e9)
+    fill(tiny_disk)
+    while outbox.problem is None:
+        add_events(outbox, 1)
+    on_disk = len(seqs(outbox)) - 1
+
+    add_events(outbox, 79)
+
+    assert outbox.trim(None) == 30
+    assert (len(seqs(outbox)), outbox.dropped()) == (on_disk + 50, 30)
+    outbox.close()
 
 
 WRITER = """
@@ -162,12 +229,30 @@ def test_a_killed_writer_loses_nothing_that_it_had_written(tmp_path: Path) -> No
     assert len(found) >= min(1000, written * 5)
 
 
-def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["not a database", "pages overwritten", "cut off"])
+def test_a_damaged_database_is_set_aside_and_a_new_one_begins(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "outbox.sqlite3"
-    path.write_bytes(b"this was never a database, whatever its name says" * 50)
+    first = Outbox(path, 10_000, 1e9)
+    add_events(first, 500)
+    first.close()
+    content = path.read_bytes()
+    if damage == "not a database":
+        path.write_bytes(b"this was never a database, whatever its name says" * 50)
+    elif damage == "pages overwritten":
+        path.write_bytes(content[:8192] + b"\xff" * 16384 + content[24576:])
+    else:
+        path.write_bytes(content[: len(content) // 2])
 
-    with pytest.raises(UnavailableError, match=r"outbox\.sqlite3: file is not a database"):
-        Outbox(path, 1, 1)
+    outbox = Outbox(path, 10_000, 1e9)
+    add_events(outbox, 2)
+
+    assert seqs(outbox) == [1, 2]
+    assert outbox.problem is None
+    assert len(list(tmp_path.glob("outbox.sqlite3.damaged-2*"))) == 1
+    assert "is damaged" in caplog.text
+    outbox.close()
 
 
 def test_an_outbox_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:

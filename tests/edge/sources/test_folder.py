@@ -126,9 +126,9 @@ def test_a_symbolic_link_is_not_followed(watch: Watch, jpeg: bytes, tmp_path: Pa
     (tmp_path / "secret.jpg").write_bytes(jpeg)
     with watch.watching():
         (watch.inbox / "link.jpg").symlink_to(tmp_path / "secret.jpg")
-        (watch.inbox / "nudge.jpg").write_bytes(jpeg)
-        watch.next()
         watch.now = 2.1
+        eventually(lambda: "link.jpg" in watch.folder._seen)
+        watch.now = 4.2
         dropped = watch.next()
         watch.folder.finish(dropped.claim, failed=True, record="{}")
 
