@@ -11,6 +11,8 @@ from pathlib import Path
 
 import click
 
+from edge.errors import UsageError
+
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _DATA_HELP = "Folder of MANIFEST.csv."
@@ -34,6 +36,7 @@ def detector() -> None:
 @click.option("--weights", type=_FILE, required=True, help="Keras weights of MobileNetV2 alpha 0.35 without its top.")
 @click.option("--steps", type=click.IntRange(1), default=6000, show_default=True, help="Batches.")
 @click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Pictures in a batch.")
+@click.option("--size", type=click.IntRange(64), default=256, show_default=True, help="Side of the pictures, pixels.")
 @click.option("--rate", type=click.FloatRange(1e-6, 1), default=2e-3, show_default=True, help="Highest learning rate.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--start", type=_FILE, help="Weights to go on from, instead of the ImageNet trunk.")
@@ -45,6 +48,7 @@ def fit(
     weights: Path,
     steps: int,
     batch: int,
+    size: int,
     rate: float,
     seed: int,
     start: Path | None,
@@ -54,7 +58,9 @@ def fit(
     from train.detector.fit import FitOptions
     from train.detector.fit import fit as run_fit
 
-    options = FitOptions(steps=steps, batch=batch, rate=rate, seed=seed, start=start, traps=traps, command=_command())
+    options = FitOptions(
+        steps=steps, batch=batch, size=size, rate=rate, seed=seed, start=start, traps=traps, command=_command()
+    )
     click.echo(run_fit(data, teacher, weights, run, options))
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NETWORK_LONG_SIDE: Final = 368
 """Pixels to which the finished detector brings the long side of a photo: training scales are spread round it."""
 
-_SMALLEST, _LARGEST = 8.0, 230.0
+_SMALLEST, _LARGEST = 8.0, 300.0
 """Face sizes that windows are aimed at, pixels of the network's input; drawn evenly by octave."""
 
 
