@@ -88,5 +88,9 @@ def _weights(given: str | None, arch: str | None) -> Path | str | None:
 
 def _command() -> str:
     """The command as typed, with folders left out of the paths in it: a card names no machine."""
-    words = [word if word.startswith("-") or "/" not in word else Path(word).name for word in sys.argv[1:]]
+    words = [
+        word if word.startswith("-") or "/" not in word else Path(word).name
+        for word in sys.argv[1:]
+        if word != "--debug"
+    ]
     return shlex.join(["maskgate-train", *words])
