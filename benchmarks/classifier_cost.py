@@ -1,7 +1,7 @@
 """What one face costs: python benchmarks/classifier_cost.py MODEL.tflite...
 
-Each model judges the same random crop, one thread, after a warm-up; minimum and median in milliseconds, and the size of the
-file. Figures of one machine compare models, not machines.
+Each model judges the same random crop, one thread, after a warm-up; minimum and median in milliseconds, and the size of
+the file. Figures of one machine compare models, not machines.
 """
 
 from __future__ import annotations
