@@ -58,6 +58,8 @@ def fit(
     from train.detector.fit import FitOptions
     from train.detector.fit import fit as run_fit
 
+    if size % 32:
+        raise UsageError(f"--size: expected a multiple of 32, got {size}")
     options = FitOptions(
         steps=steps, batch=batch, size=size, rate=rate, seed=seed, start=start, traps=traps, command=_command()
     )
