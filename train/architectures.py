@@ -179,3 +179,6 @@ ARCHITECTURES: dict[str, Callable[..., Model]] = {
     "mobilenet_v2_bangkit": mobilenet_v2_bangkit,
 }
 """By name; called with size in pixels, number of outputs, width and weights (which the two seed CNNs do not have)."""
+
+FROM_SCRATCH = frozenset({"cnn3", "cnn4"})
+"""Networks for which there are no weights to begin from."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import UsageError
-from train.architectures import ARCHITECTURES, load_keras
+from train.architectures import ARCHITECTURES, FROM_SCRATCH, load_keras
 from train.dataset import Dataset, open_dataset, with_boxes
 from train.fit import Progress, Trainer
 from train.hard import hard_examples
@@ -90,6 +90,8 @@ def fit(
         UnavailableError: the training extra or the weights are missing.
     """
     name, preset = chosen_preset(choices)
+    if preset.arch in FROM_SCRATCH:
+        choices = replace(choices, weights=None)
     keras = load_keras()
     keras.utils.set_random_seed(choices.seed)
     dataset = with_boxes(open_dataset(manifest))

@@ -64,7 +64,7 @@ def fit(
         size=size,
         epochs=epochs,
         steps=steps,
-        weights=_weights(weights, arch),
+        weights=_weights(weights),
         landmarks=landmarks,
         hard_run=hard_run,
         seed=seed,
@@ -75,8 +75,8 @@ def fit(
     click.echo(run)
 
 
-def _weights(given: str | None, arch: str | None) -> Path | str | None:
-    if given == "none" or (given is None and arch in ("cnn3", "cnn4")):
+def _weights(given: str | None) -> Path | str | None:
+    if given == "none":
         return None
     if given in (None, "imagenet"):
         return "imagenet"
