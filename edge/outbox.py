@@ -84,12 +84,12 @@ class Outbox:
         self._confirmed: set[int] = set()
         """What the broker has and the disk does not let us delete."""
 
-    def add(self, entries: Iterable[Entry], stamp: float) -> list[Entry]:
+    def add(self, entries: Iterable[Entry], stamp: float | None) -> list[Entry]:
         """Writes entries in one transaction and gives each message its `seq`.
 
         Args:
             entries: in the order in which they are to be published.
-            stamp: seconds since 1970.
+            stamp: seconds since 1970, None while the clock cannot be trusted: such messages never count as too old.
 
         Returns:
             The entries with their messages numbered.
@@ -166,7 +166,7 @@ class Outbox:
             return dropped
 
     def pending(self) -> tuple[int, float | None]:
-        """How many messages wait, and the stamp of the oldest."""
+        """How many messages wait, and the stamp of the oldest that has one."""
         with self._lock:
             number, oldest = self._db.execute(f"SELECT count(*), min(stamp) FROM {_BOTH}").fetchone()
             return max(0, int(number) - len(self._confirmed)), oldest
@@ -220,7 +220,7 @@ class Outbox:
             numbered.append(Entry(tuple(messages), entry.source, entry.claim))
         return numbered, seq
 
-    def _insert(self, store: str, entries: Iterable[Entry], stamp: float, seq: int) -> None:
+    def _insert(self, store: str, entries: Iterable[Entry], stamp: float | None, seq: int) -> None:
         with self._transaction():
             for entry in entries:
                 self._db.executemany(

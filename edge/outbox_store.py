@@ -16,7 +16,7 @@ DISK, MEMORY = "main", "memory"
 _FORMAT = 1
 _TABLES = """
 CREATE TABLE IF NOT EXISTS {store}.message (
-    seq INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload TEXT NOT NULL, stamp REAL NOT NULL);
+    seq INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload TEXT NOT NULL, stamp REAL);
 CREATE TABLE IF NOT EXISTS {store}.file (
     source TEXT NOT NULL, claim BLOB NOT NULL, seq INTEGER NOT NULL, failed INTEGER NOT NULL, record TEXT NOT NULL,
     PRIMARY KEY (source, claim)) WITHOUT ROWID;

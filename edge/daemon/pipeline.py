@@ -140,7 +140,12 @@ class CameraLane:
             self._say(self._people.update((), self._context.clock.monotonic()), None)
             return False
         self._size = FrameSize(width=frame.image.shape[1], height=frame.image.shape[0])
-        faces = [face for face in self._analyzer.analyze(frame.image) if self._counts(face.box, frame.image)]
+        try:
+            found = self._analyzer.analyze(frame.image)
+        except (cv2.error, MemoryError) as error:
+            log.warning("source %s: a frame cannot be analysed: %s", self._camera.name, str(error) or "out of memory")
+            return True
+        faces = [face for face in found if self._counts(face.box, frame.image)]
         self.analysed += 1
         self._say(self._people.update(faces, frame.at), frame)
         return True

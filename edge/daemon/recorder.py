@@ -94,7 +94,7 @@ class Recorder:
                     entries.append(self._waiting.popleft())
             if not entries:
                 return
-            numbered = self._outbox.add(entries, self._clock.now().timestamp())
+            numbered = self._outbox.add(entries, self._trusted_time())
             self._dirty = True
             if self._publisher is None:
                 self._outbox.confirm([message.seq for entry in numbered for message in entry.messages])
@@ -103,9 +103,13 @@ class Recorder:
             for name in {entry.source for entry in numbered if entry.claim is not None}:
                 self._end_files(self._folders[name])
 
+    def _trusted_time(self) -> float | None:
+        """Seconds since 1970; None while nothing keeps the clock right, when ages mean nothing."""
+        return self._clock.now().timestamp() if self._clock.synced() else None
+
     def _keep_house(self) -> None:
         self._outbox.recover()
-        dropped = self._outbox.trim(self._clock.now().timestamp() if self._clock.synced() else None)
+        dropped = self._outbox.trim(self._trusted_time())
         if dropped:
             log.warning("outbox: %d of the oldest messages dropped at its limits", dropped)
         if self._dirty or dropped:

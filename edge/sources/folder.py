@@ -13,8 +13,7 @@ import os
 import stat
 import threading
 from collections import deque
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import inotify_simple
@@ -22,6 +21,7 @@ import inotify_simple
 from edge.errors import ImageError
 from edge.settings import FolderSource
 from edge.sources import Monotonic, SourceState, Wake
+from edge.sources.names import UNFINISHED, Claim, complete_records, free_name
 from edge.vision.geometry import Image
 from edge.vision.image import decode, read_bytes
 
@@ -32,9 +32,8 @@ SETTLED_AFTER_S = 1.0
 IGNORED_SUFFIXES = (".part", ".tmp", ".crdownload")
 PROCESSING, DONE, FAILED = ".processing", "done", "failed"
 _EVENTS = inotify_simple.flags.CLOSE_WRITE | inotify_simple.flags.MOVED_TO | inotify_simple.flags.ONLYDIR
-_UNFINISHED = ".json.tmp"
-_LONGEST_NAME = 255 - len(f".{_UNFINISHED}")
-"""In bytes: what file systems allow, less what the record's temporary name adds."""
+MAX_ATTEMPTS = 4
+"""A picture that has ended so many runs (for want of memory, say) would end all that follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +149,7 @@ class Folder:
         for folder in (self._inbox, *(self._inbox / name for name in (PROCESSING, DONE, FAILED))):
             folder.mkdir(parents=True, exist_ok=True)
         for target in (self._inbox / DONE, self._inbox / FAILED):
-            _complete_records(target)
+            complete_records(target)
         left = sorted(path.name for path in (self._inbox / PROCESSING).iterdir())
         self._claimed.extend(claim for claim in left if claim not in finished)
         return [claim for claim in left if claim in finished]
@@ -159,7 +158,7 @@ class Folder:
         """Claims and reads the next file, None if none is ready."""
         while True:
             if self._claimed:
-                return self._read(self._claimed.popleft())
+                return self._read_again(self._claimed.popleft())
             with self._lock:
                 if not self._ready:
                     return None
@@ -179,12 +178,24 @@ class Folder:
         processing = self._inbox / PROCESSING
         if not _is_file((self._inbox / name).lstat().st_mode):
             raise FileNotFoundError(name)
-        claim, number = name, 0
-        while os.path.lexists(processing / claim):
-            number += 1
-            claim = f".{number}~{name}"  # no dropped-in name begins with a dot, so this can be told apart
-        (self._inbox / name).rename(processing / claim)
-        return claim
+        claim = Claim(name)
+        while os.path.lexists(processing / claim.file_name):
+            claim = replace(claim, number=claim.number + 1)
+        (self._inbox / name).rename(processing / claim.file_name)
+        return claim.file_name
+
+    def _read_again(self, claimed: str) -> Dropped:
+        """Takes up what an earlier run had begun, unless it is this file that has ended the program again and again."""
+        claim = Claim.parse(claimed)
+        claim = replace(claim, attempts=claim.attempts + 1)
+        try:
+            (self._inbox / PROCESSING / claimed).rename(self._inbox / PROCESSING / claim.file_name)
+        except OSError:  # too long a name, or a disk that refuses: then attempts are not counted
+            return self._read(claimed)
+        if claim.attempts < MAX_ATTEMPTS:
+            return self._read(claim.file_name)
+        error = f"the program ended {MAX_ATTEMPTS} times while it was at work on this file; it is not tried again"
+        return Dropped(claim.file_name, claim.name, hashlib.sha256().hexdigest(), None, error, self._clock())
 
     def _read(self, claim: str) -> Dropped:
         path = self._inbox / PROCESSING / claim
@@ -199,7 +210,7 @@ class Folder:
         with self._lock:
             self._frames += 1
             self._last_frame_at = now
-        return Dropped(claim, _dropped_name(claim), sha256, image, error, now)
+        return Dropped(claim, Claim.parse(claim).name, sha256, image, error, now)
 
     # The recorder's thread
 
@@ -210,8 +221,8 @@ class Folder:
             OSError: it cannot be moved now; it is finished at the next start.
         """
         target = self._inbox / (FAILED if failed else DONE)
-        name = _free_name(target, _dropped_name(claim))
-        unfinished = target / f".{name}{_UNFINISHED}"
+        name = free_name(target, Claim.parse(claim).name)
+        unfinished = target / f".{name}{UNFINISHED}"
         unfinished.write_text(record + "\n", encoding="utf-8")
         (self._inbox / PROCESSING / claim).rename(target / name)
         unfinished.rename(target / f"{name}.json")
@@ -241,34 +252,3 @@ def _is_left_alone(name: str) -> bool:
 
 def _is_file(mode: int) -> bool:
     return stat.S_ISREG(mode) or stat.S_ISLNK(mode)
-
-
-def _dropped_name(claim: str) -> str:
-    return claim.split("~", 1)[1] if claim.startswith(".") else claim
-
-
-def _free_name(folder: Path, name: str) -> str:
-    """`name`, or `stem-1.ext` and on, such that neither it nor its .json is taken in `folder`."""
-    stem, suffix = Path(name).stem, Path(name).suffix
-    number, free = 0, name
-    while os.path.lexists(folder / free) or os.path.lexists(folder / f"{free}.json") or _too_long(free):
-        if _too_long(free):
-            stem = stem[:-1]
-        else:
-            number += 1
-        free = f"{stem}-{number}{suffix}" if number else f"{stem}{suffix}"
-    return free
-
-
-def _too_long(name: str) -> bool:
-    return len(os.fsencode(name)) > _LONGEST_NAME
-
-
-def _complete_records(folder: Path) -> None:
-    """Puts the records in place whose pictures a killed run had moved, and drops those whose pictures it had not."""
-    for unfinished in folder.glob(f".*{_UNFINISHED}"):
-        picture = folder / unfinished.name[1 : -len(_UNFINISHED)]
-        if os.path.lexists(picture):
-            unfinished.rename(folder / f"{picture.name}.json")
-        else:
-            unfinished.unlink()

@@ -89,6 +89,13 @@ def test_what_is_too_old_is_dropped_only_while_the_clock_can_be_trusted(outbox: 
     assert seqs(outbox) == [3]
 
 
+def test_what_was_written_while_the_clock_was_wrong_is_never_too_old(outbox: Outbox) -> None:
+    outbox.add([Entry((an_event(),))], None)
+
+    assert outbox.trim(1e10) == 0
+    assert outbox.pending() == (1, None)
+
+
 def test_a_file_its_record_and_its_events_are_written_together(outbox: Outbox) -> None:
     outbox.add([Entry((an_event(), an_image_record("b.jpg")), "inbox", "b.jpg")], 1.0)
 

@@ -180,7 +180,7 @@ def test_the_same_name_while_the_first_is_still_in_work_keeps_its_name(watch: Wa
             dropped = watch.next()
             claims.append((dropped.claim, dropped.name))
 
-    assert claims == [("a.jpg", "a.jpg"), (".1~a.jpg", "a.jpg")]
+    assert claims == [("a.jpg", "a.jpg"), (".1.0~a.jpg", "a.jpg")]
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_an_unreadable_file_says_why(watch: Watch, content: bytes, error: str) -
 def test_what_an_earlier_run_had_claimed_is_taken_first(tmp_path: Path, jpeg: bytes) -> None:
     processing = tmp_path / "inbox" / ".processing"
     processing.mkdir(parents=True)
-    for name in ("a.jpg", ".1~a.jpg", "recorded.jpg"):
+    for name in ("a.jpg", ".1.0~a.jpg", "recorded.jpg"):
         (processing / name).write_bytes(jpeg)
     watch = Watch(tmp_path / "inbox")
     folder = watch.folder
@@ -225,10 +225,29 @@ def test_what_an_earlier_run_had_claimed_is_taken_first(tmp_path: Path, jpeg: by
     assert folder.recover(frozenset(["recorded.jpg"])) == ["recorded.jpg"]
     taken = [folder.take(), folder.take(), folder.take()]
 
-    assert [(dropped.claim, dropped.name) for dropped in taken if dropped] == [
-        (".1~a.jpg", "a.jpg"),
-        ("a.jpg", "a.jpg"),
+    assert [(dropped.claim, dropped.name, dropped.error) for dropped in taken if dropped] == [
+        (".1.1~a.jpg", "a.jpg", None),
+        (".0.1~a.jpg", "a.jpg", None),
     ]
+
+
+def test_a_file_that_ends_the_program_again_and_again_is_given_up(tmp_path: Path, jpeg: bytes) -> None:
+    inbox = tmp_path / "inbox"
+    Watch(inbox)
+    (inbox / ".processing" / "a.jpg").write_bytes(jpeg)
+    for _ in range(3):
+        dropped = Watch(inbox).folder.take()
+        assert dropped is not None
+        assert dropped.error is None
+
+    given_up = Watch(inbox)
+    dropped = given_up.folder.take()
+    assert dropped is not None
+    given_up.folder.finish(dropped.claim, failed=True, record="{}")
+
+    assert dropped.name == "a.jpg"
+    assert dropped.error == "the program ended 4 times while it was at work on this file; it is not tried again"
+    assert names(inbox / "failed") == ["a.jpg", "a.jpg.json"]
 
 
 def test_a_move_that_a_kill_cut_in_half_is_completed(tmp_path: Path) -> None:

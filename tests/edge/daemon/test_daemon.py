@@ -1,0 +1,160 @@
+"""The daemon in this process: what it does when a part of it hangs or dies, and when the clock is wrong."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from edge.daemon import daemon as daemon_module
+from edge.daemon.clock import Clock
+from edge.daemon.daemon import Daemon
+from edge.daemon.worker import Worker
+from edge.errors import MaskgateError
+from edge.outbox import Outbox
+from edge.settings import CameraSource, DecisionSettings, MqttSettings, Settings
+from edge.vision.analyzer import Analyzer, Face
+from edge.vision.geometry import Image
+from support.components import eventually
+from support.notify import NotifySocket
+
+
+def settings(folder: Path, url: str = "demo:") -> Settings:
+    return Settings(
+        device_id="lobby-1",
+        state_dir=folder / "state",
+        sources=(CameraSource(kind="camera", name="door", url=url),),
+        mqtt=MqttSettings(port=1),  # nobody listens there: what is produced stays in the outbox
+        decision=DecisionSettings(min_frames=2),
+    )
+
+
+@contextmanager
+def at_work(daemon: Daemon) -> Iterator[Worker]:
+    with Worker("daemon", daemon.run, 10) as worker:
+        yield worker
+        worker.ask_to_stop()
+
+
+@pytest.fixture
+def watchdog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
+    """How often the watchdog has been fed; due ten times a second here, and a hang is one of a second."""
+    monkeypatch.setattr(daemon_module, "HUNG_AFTER_S", 1.0)
+    monkeypatch.setattr(daemon_module, "_TICK_S", 0.05)
+    monkeypatch.setenv("WATCHDOG_USEC", "300000")
+    with NotifySocket(tmp_path) as systemd:
+        monkeypatch.setenv("NOTIFY_SOCKET", systemd.address)
+        yield lambda: systemd.received().count("WATCHDOG=1")
+
+
+def test_the_watchdog_is_fed_while_frames_come(tmp_path: Path, watchdog: Callable[[], int]) -> None:
+    with at_work(Daemon(settings(tmp_path))):
+        eventually(lambda: watchdog() >= 20)
+
+
+def test_the_watchdog_is_fed_while_a_camera_is_merely_away(tmp_path: Path, watchdog: Callable[[], int]) -> None:
+    with at_work(Daemon(settings(tmp_path, "/dev/video77"))):
+        time.sleep(1.5)
+        fed = watchdog()
+        eventually(lambda: watchdog() >= fed + 10)
+
+
+def test_the_watchdog_starves_when_analysis_hangs_and_a_stop_still_ends(
+    tmp_path: Path, watchdog: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs, let_go = threading.Event(), threading.Event()
+
+    def hang(_: Analyzer, __: Image) -> tuple[Face, ...]:
+        hangs.set()
+        let_go.wait(20)
+        return ()
+
+    monkeypatch.setattr(Analyzer, "analyze", hang)
+    with at_work(Daemon(settings(tmp_path))) as worker:
+        assert hangs.wait(10)
+        time.sleep(3)
+        fed = watchdog()
+        time.sleep(1.5)
+        assert watchdog() == fed
+
+        began = time.monotonic()
+        worker.ask_to_stop()
+        worker.join()
+        assert time.monotonic() - began < 5
+        let_go.set()
+
+
+@pytest.mark.parametrize("victim", ["pipeline", "recorder", "source door"])
+def test_a_thread_that_dies_ends_the_daemon_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victim: str
+) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise RuntimeError("a defect")
+
+    daemon = Daemon(settings(tmp_path))
+    part = daemon._parts.sources["door"][0] if victim == "source door" else getattr(daemon._parts, victim)
+    monkeypatch.setattr(part, "watch" if victim == "source door" else "run", die)
+
+    with pytest.raises(MaskgateError, match=f"the {victim} thread died: RuntimeError"):
+        daemon.run(threading.Event())
+
+
+class Steps:
+    """A wall clock that is wrong, and steps when it is told to; the monotonic one is the machine's."""
+
+    def __init__(self) -> None:
+        self.offset = timedelta(days=-5000)
+        self.right = False
+
+    def clock(self) -> Clock:
+        return Clock(now=lambda: datetime.now(UTC) + self.offset, synced=lambda: self.right)
+
+
+def produced(folder: Path) -> list[dict[str, object]]:
+    outbox = Outbox(folder / "state" / "outbox.sqlite3", 10_000, 1e9)
+    messages = [json.loads(message.payload) for message in outbox.batch(0, 1000)]
+    outbox.close()
+    return messages
+
+
+def test_a_clock_that_is_wrong_and_steps_both_ways_changes_stamps_and_nothing_else(tmp_path: Path) -> None:
+    steps = Steps()
+    daemon = Daemon(settings(tmp_path), steps.clock())
+    outbox = daemon._parts.outbox
+    with at_work(daemon):
+        eventually(lambda: outbox.pending()[0] >= 1, 30)
+        steps.offset, steps.right = timedelta(0), True  # the network came up
+        eventually(lambda: outbox.pending()[0] >= 2, 30)
+        steps.offset = timedelta(hours=-1)
+        eventually(lambda: outbox.pending()[0] >= 3, 30)
+
+    events = produced(tmp_path)
+    now = datetime.now(UTC)
+    stamps = [datetime.fromisoformat(str(event["time"])) for event in events]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert [event["clock_synced"] for event in events[:3]] == [False, True, True]
+    assert (now - stamps[0]).days == 5000
+    assert abs((now - stamps[1]).total_seconds()) < 60
+    assert (now - stamps[2]).total_seconds() > 3500
+    assert len({event["id"] for event in events}) == len(events)
+    assert all(0 <= float(str(event["latency_ms"])) < 5000 for event in events)
+
+
+def test_events_of_a_time_that_lies_far_back_are_not_dropped_for_their_age_before_the_clock_is_right(
+    tmp_path: Path,
+) -> None:
+    steps = Steps()
+    daemon = Daemon(settings(tmp_path), steps.clock())
+    outbox = daemon._parts.outbox
+    with at_work(daemon):
+        eventually(lambda: outbox.pending()[0] >= 1, 30)
+        steps.offset = timedelta(days=400)
+        time.sleep(1.5)
+        assert outbox.pending()[0] >= 1
+        assert outbox.dropped() == 0

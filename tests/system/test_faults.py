@@ -1,0 +1,167 @@
+"""Bad days, end to end: disks, brokers and folders that fail under a running daemon."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.broker import Mosquitto, Subscriber, subscribed
+from support.components import eventually, require
+from support.daemon import running, write_config
+
+DEMO = '[[sources]]\nname = "door"\nkind = "camera"\nurl = "demo:"\n'
+INBOX = '[[sources]]\nname = "inbox"\nkind = "folder"\npath = "{path}"\n'
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small file system of its own."""
+    require(os.geteuid() == 0, "mounting a small file system needs root")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], check=True, timeout=10)
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=10)
+
+
+def fill(folder: Path) -> Path:
+    ballast = folder / "ballast"
+    subprocess.run(["dd", "if=/dev/zero", f"of={ballast}", "bs=4096"], capture_output=True, timeout=30, check=False)
+    return ballast
+
+
+def last_state(subscriber: Subscriber) -> str:
+    statuses = subscriber.received("/status")
+    return str(statuses[-1].json()["state"]) if statuses else ""
+
+
+def test_with_a_read_only_state_directory_events_flow_and_the_status_says_degraded(
+    tmp_path: Path, broker: Mosquitto, disk: Path
+) -> None:
+    config = write_config(tmp_path, broker.port, DEMO)
+    config.write_text(config.read_text().replace(str(tmp_path / "state"), str(disk)))
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True, timeout=10)
+
+    with subscribed(tmp_path, broker.port) as subscriber, running(config) as daemon:
+        events = subscriber.wait_for("/event", 2, 40)
+        eventually(lambda: last_state(subscriber) == "degraded")
+        assert daemon.poll() is None
+
+    assert [event.json()["seq"] for event in events[:2]] == [1, 2]
+    assert "messages are kept in memory" in (tmp_path / "daemon.log").read_text()
+
+
+def test_a_state_directory_that_fills_up_stops_nothing_and_recovers(
+    tmp_path: Path, broker: Mosquitto, disk: Path, pictures: Path
+) -> None:
+    inbox = tmp_path / "inbox"
+    config = write_config(tmp_path, broker.port, INBOX.format(path=inbox))
+    config.write_text(config.read_text().replace(str(tmp_path / "state"), str(disk)))
+    sent = 0
+
+    def drop(number: int) -> int:
+        for _ in range(number):
+            nonlocal sent
+            sent += 1
+            shutil.copy(pictures / "bare.jpg", inbox / f"{sent:04d}.jpg")
+        return sent
+
+    with subscribed(tmp_path, broker.port) as subscriber, running(config):
+        subscriber.wait_for("/availability")
+        subscriber.wait_for("/image", drop(3))
+        ballast = fill(disk)
+        broker.kill()  # so that the backlog needs room
+        drop(60)
+        eventually(lambda: "kept in memory" in (tmp_path / "daemon.log").read_text(), 60)
+        broker.start()
+        with subscribed(tmp_path, broker.port) as later:
+            eventually(lambda: last_state(later) == "degraded", 90)
+            ballast.unlink()
+            eventually(lambda: "the disk takes messages again" in (tmp_path / "daemon.log").read_text(), 30)
+            eventually(lambda: not list((inbox / ".processing").iterdir()), 60)
+            later.wait_for("/image", drop(2) - 63)
+            eventually(lambda: len([p for p in (inbox / "done").iterdir() if p.suffix == ".jpg"]) == 65, 30)
+
+
+def test_a_folder_on_a_full_disk_loses_no_file(tmp_path: Path, broker: Mosquitto, disk: Path, pictures: Path) -> None:
+    inbox = disk / "inbox"
+    inbox.mkdir()
+    config = write_config(tmp_path, broker.port, INBOX.format(path=inbox))
+    for number in range(3):
+        shutil.copy(pictures / "bare.jpg", inbox / f"{number}.jpg")
+    for name in (".processing", "done", "failed"):
+        (inbox / name).mkdir()
+    ballast = fill(disk)
+
+    with subscribed(tmp_path, broker.port) as subscriber, running(config):
+        records = subscriber.wait_for("/image", 3, 40)
+        eventually(lambda: last_state(subscriber) == "degraded")
+        assert len(list((inbox / ".processing").iterdir())) == 3
+        ballast.unlink()
+        eventually(lambda: sorted(p.name for p in (inbox / "done").glob("*.jpg")) == ["0.jpg", "1.jpg", "2.jpg"], 30)
+        assert len(subscriber.received("/image")) == len(records) == 3
+
+
+def test_twenty_thousand_files_at_once_are_all_seen(tmp_path: Path) -> None:
+    """More than the kernel's queue of events holds; the files are empty, so that it is quick."""
+    inbox = tmp_path / "inbox"
+    config = write_config(tmp_path, "", INBOX.format(path=inbox))
+    with running(config):
+        eventually((inbox / ".processing").exists)
+        for number in range(20_000):
+            (inbox / f"{number:05d}.jpg").touch()
+        eventually(lambda: len(os.listdir(inbox / "failed")) == 40_000, 180)  # noqa: PTH208  a name each is enough
+        assert not list(inbox.glob("*.jpg"))
+
+
+def test_a_broker_that_forgets_everything_is_told_again(tmp_path: Path, broker: Mosquitto) -> None:
+    with running(write_config(tmp_path, broker.port, DEMO)):
+        with subscribed(tmp_path, broker.port) as subscriber:
+            subscriber.wait_for("/status")
+        broker.kill()
+        broker.start()
+        with subscribed(tmp_path, broker.port) as subscriber:
+            assert subscriber.wait_for("/availability", limit_s=60)[0].payload == "online"
+            assert subscriber.wait_for("/status")[0].json()["state"] in ("running", "degraded")
+
+
+def test_a_half_open_connection_is_noticed_and_nothing_is_lost(tmp_path: Path, broker: Mosquitto) -> None:
+    assert broker.process is not None
+    with running(write_config(tmp_path, broker.port, DEMO)), subscribed(tmp_path, broker.port) as subscriber:
+        subscriber.wait_for("/event", 1, 40)
+        broker.process.send_signal(signal.SIGSTOP)
+        eventually(lambda: "broker: the connection was lost" in (tmp_path / "daemon.log").read_text(), 90)
+        broker.process.send_signal(signal.SIGCONT)
+        before = len(subscriber.received("/event"))
+        eventually(lambda: len({m.json()["seq"] for m in subscriber.received("/event")}) >= before + 5, 120)
+        time.sleep(1)
+        seqs = {message.json()["seq"] for message in subscriber.received("/event")}
+
+    assert seqs == set(range(1, max(seqs) + 1))
+
+
+def test_a_stop_in_the_middle_of_a_backlog_keeps_it(tmp_path: Path, broker: Mosquitto, pictures: Path) -> None:
+    inbox = tmp_path / "inbox"
+    config = write_config(tmp_path, broker.port, INBOX.format(path=inbox))
+    broker.kill()
+    with running(config) as daemon:
+        eventually((inbox / ".processing").exists)
+        for number in range(30):
+            shutil.copy(pictures / "bare.jpg", inbox / f"{number}.jpg")
+        eventually(lambda: len(list((inbox / "done").glob("*.jpg"))) >= 10)
+        began = time.monotonic()
+        daemon.terminate()
+        assert daemon.wait(10) == 0
+        assert time.monotonic() - began < 5
+    broker.start()
+    with subscribed(tmp_path, broker.port) as subscriber, running(config):
+        paths = {message.json()["path"] for message in subscriber.wait_for("/image", 30, 60)}
+        assert paths == {f"{number}.jpg" for number in range(30)}
+        assert len(subscriber.wait_for("/event", 30)) == 30
