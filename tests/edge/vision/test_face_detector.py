@@ -1,16 +1,27 @@
-"""Letterbox and decoding of the bundled detector, against tensors made by hand."""
+"""Letterbox and decoding against tensors made by hand, and the bundled model on the portrait that travels with it."""
 
 from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from edge.errors import ModelError
-from edge.vision.cards import ModelCard
-from edge.vision.face_detector import Decoding, Grid, Letterbox, decode, decoding_of, detections
+from edge.sources.demo import masked
+from edge.vision.cards import ModelCard, find_model
+from edge.vision.face_detector import (
+    Decoding,
+    Grid,
+    Letterbox,
+    MaskAwareFaceDetector,
+    decode,
+    decoding_of,
+    detections,
+)
+from edge.vision.geometry import Image
 
 _DECODING = Decoding(
     grids=(Grid(stride=8, score="s8", box="b8"), Grid(stride=16, score="s16", box="b16")),
@@ -178,3 +189,30 @@ def test_decoding_is_read_from_the_card() -> None:
 def test_a_card_that_cannot_be_decoded_with_is_refused(extra: dict[str, object], says: str) -> None:
     with pytest.raises(ModelError, match=says):
         decoding_of(_card(**extra))
+
+
+@pytest.fixture(scope="module")
+def bundled() -> MaskAwareFaceDetector:
+    return MaskAwareFaceDetector(find_model("face_detector"), 0.5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5, 0.25])
+@pytest.mark.parametrize("wears", [False, True], ids=["bare", "masked"])
+def test_the_bundled_model_finds_a_face_large_and_small(
+    bundled: MaskAwareFaceDetector,
+    bare_face: Image,
+    wears: bool,
+    scale: float,
+) -> None:
+    face = cv2.resize(masked(bare_face) if wears else bare_face, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    picture = np.full((640, 853, 3), 128, np.uint8)
+    picture[20 : 20 + face.shape[0], 60 : 60 + face.shape[1]] = face
+    found = bundled.detect(picture)[0]
+    x, y = found.box.centre
+    assert (x - 60) / face.shape[1] == pytest.approx(0.52, abs=0.06)
+    assert (y - 20) / face.shape[0] == pytest.approx(0.39, abs=0.06)
+
+
+@pytest.mark.parametrize("shape", [(480, 640), (1, 1), (2000, 3), (7, 900), (33, 17)])
+def test_plain_pictures_of_any_shape_hold_no_face(bundled: MaskAwareFaceDetector, shape: tuple[int, int]) -> None:
+    assert bundled.detect(np.full((*shape, 3), 60, np.uint8)) == []
