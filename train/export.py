@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.errors import UsageError
 from edge.vision.cards import Calibration, Crop, ModelCard, ModelInput, Thresholds
@@ -19,16 +21,17 @@ from train.architectures import Model
 from train.calibration import choose_thresholds, fit_shift, fit_temperature, mask_probability
 from train.dataset import Dataset, open_dataset, with_boxes
 from train.evaluation import figures_of
-from train.judging import Judgements, crop_of, judge
+from train.judging import Judgements, judge
 from train.labels import MASK, NO_MASK
 from train.progress import Note, silent
 from train.published import seeds_for_card
 from train.quantize import float_file, int8_file, representative_of
 from train.runs import RunFolder, RunSettings
 from train.safety import check_parity, write_if_safe
-from train.samples import write_manifest
+from train.samples import Sample, write_manifest
 from train.storage import PictureStore
 from train.validation import judged, predict
+from train.views import face_view
 
 LICENCE = "Apache-2.0 for the file; the pictures it was trained on carry terms of their own, see docs/training.md"
 
@@ -107,9 +110,7 @@ def _centre(model: Model, dataset: Dataset, settings: RunSettings) -> float:
     if settings.arch != "mobilenet_v2":
         return 0.0
     real = [s for s in dataset.part("val") if judged(s) and s.label in (MASK, NO_MASK) and not s.drawn_on]
-    store = dataset.store()
-    size, margin = (settings.size, settings.size), settings.margin or 0.0
-    views = np.stack([crop_of(sample, store.image(sample.path), margin, size) for sample in real])
+    views = _views(real, dataset.store(), settings)
     is_mask = np.array([sample.label == MASK for sample in real])
     probabilities = predict(model, views, settings.pixels)
     shift = fit_shift(probabilities, settings.labels, is_mask, metrics.group_weights(real))
@@ -171,10 +172,7 @@ def manifest_of(run: RunFolder, settings: RunSettings) -> Path:
 
 def _parity(model: Model, seen: Judgements, store: PictureStore, settings: RunSettings) -> Parity:
     real = seen.chosen(seen.real_faces)
-    size = (settings.size, settings.size)
-    margin = seen.card.crop.margin
-    views = np.stack([crop_of(sample, store.image(sample.path), margin, size) for sample in real.samples])
-    floats = predict(model, views, settings.pixels)
+    floats = predict(model, _views(real.samples, store, settings), settings.pixels)
     p_float = mask_probability(floats, settings.labels, 1.0)
     p_int8 = mask_probability(real.probabilities, settings.labels, 1.0)
     difference = np.abs(floats - real.probabilities)
@@ -186,6 +184,12 @@ def _parity(model: Model, seen: Judgements, store: PictureStore, settings: RunSe
         mean_difference=float(difference.mean()),
         faces=len(real.samples),
     )
+
+
+def _views(samples: Sequence[Sample], store: PictureStore, settings: RunSettings) -> NDArray[np.uint8]:
+    """What the network is shown of each sample; shape (n, size, size, 3)."""
+    margin = settings.margin or 0.0
+    return np.stack([face_view(s.kind, store.image(s.path), s.box, margin, settings.size) for s in samples])
 
 
 def _card(name: str, file: Path, settings: RunSettings, shift: float) -> ModelCard:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from train.recipes import steady_view, target_of
+from train.recipes import target_of
 from train.regions import RegionFile
 from train.runs import RunFolder
 from train.samples import Sample
 from train.validation import predict
+from train.views import face_view
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,9 @@ def hard_examples(
     found = {}
     for start in range(0, len(samples), 512):
         part = range(start, min(start + 512, len(samples)))
-        views = np.stack([steady_view(samples[i], regions[i], settings.margin or 0.0, settings.size) for i in part])
+        faces = [(samples[index].kind, regions[index]) for index in part]
+        margin = settings.margin or 0.0
+        views = np.stack([face_view(kind, face.image, face.box, margin, settings.size) for kind, face in faces])
         for index, row in zip(part, predict(model, views, settings.pixels), strict=True):
             truth = float(row[target_of(samples[index].label, settings.labels)])
             if hard.lowest < truth < hard.highest:

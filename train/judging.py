@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge.errors import ImageError
 from edge.vision.cards import ModelCard, load_card
 from edge.vision.classifier import NOT_A_FACE, sharpness
-from edge.vision.geometry import Image, face_input, whole
+from edge.vision.geometry import Image
 from edge.vision.tflite import TfliteModel
 from train.calibration import mask_probability
 from train.labels import INCORRECT, MASK, NO_FACE, NO_MASK
@@ -21,6 +21,7 @@ from train.progress import Count, uncounted
 from train.samples import Sample
 from train.storage import PictureStore
 from train.validation import judged
+from train.views import face_view
 
 
 @dataclass(frozen=True)
@@ -97,13 +98,6 @@ class Judgements:
         )
 
 
-def crop_of(sample: Sample, image: Image, margin: float, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The classifier's input, RGB: a published crop whole, any other face by its box and the margin."""
-    if sample.kind == "crop" or sample.box is None:
-        return face_input(image, whole(image), 0.0, size)
-    return face_input(image, sample.box, margin, size)
-
-
 def judge(
     model: Path,
     samples: Sequence[Sample],
@@ -125,7 +119,6 @@ def judge(
     """
     card = load_card(model)
     network = TfliteModel(model, card)
-    size = (card.input.width, card.input.height)
     margin = card.crop.margin if margin is None else margin
     kept: list[Sample] = []
     outputs, sharp, bright, pixels = [], [], [], []
@@ -140,7 +133,7 @@ def judge(
         except ImageError:
             image = None  # Counted in `skipped`; `inspect` says which and why.
             continue
-        face = crop_of(sample, image, margin, size)
+        face = face_view(sample.kind, image, sample.box, margin, card.input.width)
         kept.append(sample)
         outputs.append(next(iter(network.invoke(face).values())))
         sharp.append(sharpness(face))

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from train.architectures import Model, Pixels, load_keras, with_probabilities
 from train.dataset import Dataset
-from train.judging import crop_of
 from train.runs import RunSettings
 from train.samples import Sample
 from train.sampling import stratum_of
+from train.views import face_view
 
 REPRESENTATIVE = 300
 """Training pictures that the ranges of the activations are measured on."""
@@ -69,13 +69,13 @@ def _views(dataset: Dataset, settings: RunSettings) -> Iterator[NDArray[np.uint8
 
     The two fix the input's range at 0 to 255, so that raw bytes mean what they say.
     """
-    size = (settings.size, settings.size)
     for level in (0, 255):
         yield np.full((settings.size, settings.size, 3), level, np.uint8)
     store = dataset.store()
     rng = np.random.default_rng(settings.seed)
     for sample in dataset.samples:
-        yield crop_of(sample, store.image(sample.path), float(rng.uniform(*_MARGINS)), size)
+        margin = float(rng.uniform(*_MARGINS))
+        yield face_view(sample.kind, store.image(sample.path), sample.box, margin, settings.size)
 
 
 def scaled(view: NDArray[np.uint8], pixels: Pixels) -> NDArray[np.float32]:

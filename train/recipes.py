@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.vision.classifier import NOT_A_FACE
-from edge.vision.geometry import Box, face_input, whole
+from edge.vision.geometry import Box, face_input
 from train.augment.camera import Camera, degraded
 from train.augment.cover import with_hand, with_object
 from train.augment.framing import Framing, framed
@@ -24,6 +24,7 @@ from train.labels import MASK, NO_FACE, NO_MASK
 from train.regions import Region, RegionFile
 from train.samples import Sample
 from train.sampling import SHARES, Draw, Sampler, Stratum
+from train.views import squashed
 
 Batch: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """RGB pixels of shape (n, size, size, 3) and indices into the labels of shape (n,)."""
@@ -44,23 +45,6 @@ def target_of(label: str, labels: Sequence[str]) -> int:
     if name not in labels:
         raise ValueError(f"the labels {list(labels)} have no place for {label}")
     return labels.index(name)
-
-
-def steady_view(sample: Sample, region: Region, margin: float, size: int) -> NDArray[np.uint8]:
-    """What the classifier is shown of a sample outside training: a published crop whole, any other face by its box.
-
-    Args:
-        sample: what it is.
-        region: its pixels.
-        margin: of the card, share of the longer side of the box on each side.
-        size: side of the result in pixels.
-
-    Returns:
-        RGB, shape (size, size, 3).
-    """
-    if sample.kind == "crop" or region.box is None:
-        return face_input(region.image, whole(region.image), 0.0, (size, size))
-    return face_input(region.image, region.box, margin, (size, size))
 
 
 class Recipe(Protocol):
@@ -230,12 +214,6 @@ class PlainRecipe:
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.samples))
         rng = np.random.default_rng([self.seed, epoch, step])
         chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-        pictures = [distorted(squashed(self._file[int(index)], self.size), self.ranges, rng) for index in chosen]
+        pictures = [distorted(squashed(self._file[int(index)].image, self.size), self.ranges, rng) for index in chosen]
         targets = [target_of(self.samples[int(index)].label, self.labels) for index in chosen]
         return np.stack(pictures), np.array(targets, np.int64)
-
-
-def squashed(region: Region, size: int) -> NDArray[np.uint8]:
-    """The whole region as a square without regard to its shape, as the seeds resize; RGB, shape (size, size, 3)."""
-    image = cv2.resize(region.image, (size, size), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)

@@ -14,11 +14,12 @@ from train import plots
 from train.dataset import Dataset, open_dataset, with_boxes
 from train.evaluation import figures_of
 from train.export import manifest_of
-from train.judging import Judgements, crop_of, judge
+from train.judging import Judgements, judge
 from train.pages import drawing, page, paragraph, section, table, thumbnail
 from train.progress import Count, uncounted
 from train.published import SEEDS
 from train.runs import RunFolder
+from train.views import face_view
 
 _WORST = 48
 
@@ -107,7 +108,6 @@ def _mistakes(seen: Judgements, dataset: Dataset) -> Iterable[str]:
     wrong = np.where(is_mask, 1 - p_mask, p_mask)
     store = dataset.store()
     card = seen.card
-    size = (card.input.width, card.input.height)
     groups: set[str] = set()
     for index in np.argsort(-wrong):
         sample = wanted.samples[int(index)]
@@ -116,7 +116,7 @@ def _mistakes(seen: Judgements, dataset: Dataset) -> Iterable[str]:
         if sample.group in groups:
             continue
         groups.add(sample.group)
-        face = crop_of(sample, store.image(sample.path), card.crop.margin, size)
+        face = face_view(sample.kind, store.image(sample.path), sample.box, card.crop.margin, card.input.width)
         yield thumbnail(face, f"{sample.label}, p_mask {p_mask[index]:.2f}")
     if not groups:
         yield paragraph("None.")

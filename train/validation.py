@@ -12,9 +12,9 @@ from edge.vision.classifier import NOT_A_FACE
 from train import metrics
 from train.architectures import Model, Pixels
 from train.labels import INCORRECT, MASK, NO_FACE, NO_MASK
-from train.recipes import squashed, steady_view
 from train.regions import RegionFile
 from train.samples import Sample
+from train.views import face_view, squashed
 
 SMALLEST_JUDGED = 16
 """Longer side in pixels of the smallest boxed face that is counted; under this the labels themselves are guesses."""
@@ -63,12 +63,13 @@ class ValidationSet:
             chosen = [index for index in chosen if samples[index].label != NO_FACE]
         self.samples = [samples[index] for index in chosen]
         self._labels, self._metric = labels, metric
-        views = [
-            squashed(regions[index], size)
-            if margin is None
-            else steady_view(samples[index], regions[index], margin, size)
-            for index in chosen
-        ]
+        views = []
+        for index in chosen:
+            region = regions[index]
+            if margin is None:
+                views.append(squashed(region.image, size))
+            else:
+                views.append(face_view(samples[index].kind, region.image, region.box, margin, size))
         self.views: NDArray[np.uint8] = np.stack(views)
         self._truth = np.array([sample.label for sample in self.samples])
         self._weights = metrics.group_weights(self.samples)

@@ -10,9 +10,10 @@ from support.drawn import face_region
 from train.augment.keras_style import KerasRanges
 from train.batches import BatchHelper
 from train.dataset import open_dataset
-from train.recipes import BalancedRecipe, PlainRecipe, squashed, target_of
+from train.recipes import BalancedRecipe, PlainRecipe, target_of
 from train.regions import RegionCache
 from train.sampling import Stratum
+from train.views import squashed
 
 LABELS = ("mask", "no_mask", "not_a_face")
 
@@ -61,7 +62,7 @@ def test_strata_that_the_set_does_not_have_are_left_out(balanced: BalancedRecipe
 
 def test_a_squashed_picture_is_red_green_blue() -> None:
     region = face_region(masked=True)
-    assert squashed(region, 96)[75, 48].tolist() == region.image[75, 48][::-1].tolist()
+    assert squashed(region.image, 96)[75, 48].tolist() == region.image[75, 48][::-1].tolist()
 
 
 def test_the_helper_process_gives_the_batches_in_order(plain: PlainRecipe) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 
 from edge.vision.geometry import Box, face_input
 from train.dataset import open_dataset
-from train.recipes import steady_view
 from train.regions import RegionCache, RegionFile, cut
 from train.samples import Sample
+from train.views import face_view
 
 
 def test_regions_come_back_from_the_file_as_they_were_cut(tiny_folder: Path, tmp_path: Path) -> None:
@@ -44,7 +44,8 @@ def test_the_view_of_a_boxed_face_is_what_the_daemon_would_cut() -> None:
     region = cut(image, sample, None)
     for margin in (0.0, 0.15, 0.45):
         assert np.array_equal(
-            steady_view(sample, region, margin, 64), face_input(image, Box(150, 100, 60, 70), margin, (64, 64))
+            face_view("boxed", region.image, region.box, margin, 64),
+            face_input(image, Box(150, 100, 60, 70), margin, (64, 64)),
         )
 
 

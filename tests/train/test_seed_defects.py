@@ -19,10 +19,10 @@ from support.drawn import drawn_face
 from train.dataset import open_dataset
 from train.evaluation import figures_of
 from train.judging import judge
-from train.recipes import steady_view
 from train.regions import cut
 from train.samples import Sample
 from train.split import Ratios, grouped, leaking_groups, reshuffled, split
+from train.views import face_view
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,9 +36,8 @@ def test_training_and_serving_read_the_same_pixels() -> None:
     card = classifier.card
     image = drawn_face(np.random.default_rng(1), masked=True, size=200)
     box = Box(40, 20, 120, 160)
-    trained = steady_view(
-        Sample("a", "mask", kind="boxed", box=box), cut(image, Sample("a", "mask", box=box), None), 0.15, 128
-    )
+    region = cut(image, Sample("a", "mask", kind="boxed", box=box), None)
+    trained = face_view("boxed", region.image, region.box, 0.15, 128)
     served = classifier.crop(image, box, 0.15)
     assert np.array_equal(trained, served)
     dequantized = (served.astype(np.float64) - card.input.zero_point) * card.input.scale
