@@ -19,6 +19,10 @@ _MAX_STEP = 1.0
 """How far a face may move between two frames without overlap, in lengths of its longer side."""
 
 
+_SEEN = 0.5
+"""A person is seen in most frames; what is found now and then (an emblem, a pattern) is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class DecisionRule:
     """A verdict is sure when `min_frames` decided frames have voted and a share of `agreement` of them agrees."""
@@ -48,6 +52,8 @@ class _Track:
     last_seen: float
     face: Face
     frames: int = 0
+    chances: int = 0
+    """Frames of the camera since it was first seen, in which it was there or not."""
     said: bool = False
     judged: Face | None = None
     votes: dict[Label, int] = field(default_factory=lambda: dict.fromkeys(Label, 0))
@@ -99,8 +105,11 @@ class People:
         Returns:
             The verdicts that became sure with this frame, and `uncertain` ones of people who left undecided.
         """
-        verdicts = self._forget(at)
-        for track, face in self._join(faces, at):
+        verdicts = self.forget(at)
+        joined = self._join(faces, at)
+        for track in self._tracks:
+            track.chances += 1
+        for track, face in joined:
             track.add(face, at)
             label = self._sure(track)
             if label is not None:
@@ -108,7 +117,8 @@ class People:
                 verdicts.append(track.verdict(label))
         return verdicts
 
-    def _forget(self, at: float) -> list[Verdict]:
+    def forget(self, at: float) -> list[Verdict]:
+        """Without a new frame: the `uncertain` verdicts of people who have been out of sight for too long at `at`."""
         gone = [track for track in self._tracks if at - track.last_seen > self._rule.forget_after_s]
         self._tracks = [track for track in self._tracks if track not in gone]
         undecided = [track for track in gone if not track.said and track.frames >= self._rule.min_frames]
@@ -139,7 +149,7 @@ class People:
         return [(joined[f], face) for f, face in enumerate(faces)]
 
     def _sure(self, track: _Track) -> Label | None:
-        if track.said or track.decided_votes < self._rule.min_frames:
+        if track.said or track.decided_votes < self._rule.min_frames or track.frames < _SEEN * track.chances:
             return None
         for label in (Label.MASK, Label.NO_MASK):
             if track.votes[label] >= self._rule.agreement * track.decided_votes:

@@ -137,7 +137,7 @@ class CameraLane:
     def step(self) -> bool:
         frame = self._camera.take()
         if frame is None:
-            self._say(self._people.update((), self._context.clock.monotonic()), None)
+            self._say(self._people.forget(self._context.clock.monotonic()), None)
             return False
         self._size = FrameSize(width=frame.image.shape[1], height=frame.image.shape[0])
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edge.errors import ModelError
-from edge.vision.cards import ModelFile, bundled_models, find_model
+from edge.vision.cards import ModelFile, find_model
 from edge.vision.geometry import Box, Image
 
 
@@ -36,7 +36,6 @@ def load_detector(name_or_path: str, min_score: float) -> FaceDetector:
         ModelError: the file is missing, damaged or of no known kind.
     """
     from edge.vision.face_detector import MaskAwareFaceDetector
-    from edge.vision.haar import HaarDetector
     from edge.vision.yunet import YunetDetector
 
     path = Path(name_or_path)
@@ -44,6 +43,4 @@ def load_detector(name_or_path: str, min_score: float) -> FaceDetector:
         if not path.is_file():
             raise ModelError(f"no model file at {path}")
         return YunetDetector(path, min_score)
-    if name_or_path == "face_detector" and not (bundled_models() / "face_detector.tflite").is_file():
-        return HaarDetector()
     return MaskAwareFaceDetector(find_model(name_or_path), min_score)

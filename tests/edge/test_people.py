@@ -81,6 +81,20 @@ def test_who_leaves_undecided_is_uncertain() -> None:
     assert labels([*[[face("uncertain")]] * 5, *nobody(25)]) == [Label.UNCERTAIN]
 
 
+def test_what_flickers_is_no_person() -> None:
+    scene = [
+        [face("mask", x=300), *([face("no_mask", x=100, size=30)] if number % 4 == 0 else [])] for number in range(60)
+    ]
+
+    assert labels(scene) == [Label.MASK]
+
+
+def test_who_is_covered_for_a_second_is_judged_when_seen_again() -> None:
+    seen = [[face("no_mask")]] * 2
+
+    assert labels([*seen, *nobody(10), *[[face("no_mask")]] * 12]) == [Label.NO_MASK]
+
+
 def test_a_face_of_fewer_frames_than_asked_for_is_nobody() -> None:
     assert labels([*[[face("mask")]] * 2, *nobody(25)]) == []
 
