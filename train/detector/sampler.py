@@ -32,12 +32,14 @@ class Mix:
     Attributes:
         mosaic: four windows in one picture.
         heads: a grid of head portraits, the faces in their own surroundings, small.
+        close: one tight picture of a face that fills it, as a folder of crops would have.
         empty: a photo without faces, half of them with pasted ones.
         swapped: chance that a masked face in a window gives way to a bare one.
     """
 
     mosaic: float = 0.25
     heads: float = 0.10
+    close: float = 0.08
     empty: float = 0.20
     swapped: float = 0.30
 
@@ -68,13 +70,14 @@ class Sampler:
 
     def draw(self) -> Scene:
         """One training picture of `size` x `size` pixels."""
+        mix = self.mix
+        kinds = (self._mosaic, self._head_grid, self._close_up, self._emptied)
         chance = self.rng.random()
-        if chance < self.mix.mosaic:
-            scene = self._mosaic()
-        elif chance < self.mix.mosaic + self.mix.heads:
-            scene = self._head_grid()
-        elif chance < self.mix.mosaic + self.mix.heads + self.mix.empty:
-            scene = self._emptied()
+        for share, kind in zip((mix.mosaic, mix.heads, mix.close, mix.empty), kinds, strict=True):
+            if chance < share:
+                scene = kind()
+                break
+            chance -= share
         else:
             scene = self._photo((self.size, self.size))
         return Scene(disturb(scene.pixels, self.rng), scene.boxes, scene.roles, scene.kinds)
@@ -164,6 +167,21 @@ class Sampler:
         centre = ((0.5 + jitter[0]) * width, (0.5 + jitter[1]) * height)
         view = View(centre, scale, float(self.rng.normal(0, 10)), self.rng.random() < 0.5)
         return window(scene, view, size, self._background())
+
+    def _close_up(self) -> Scene:
+        """A whole face crop at any size up to the window's, half of the time in the corner as the letterbox has it."""
+        face = self.material.faces[int(self.rng.integers(len(self.material.faces)))]
+        kind = BARE if face.kind is None else face.kind
+        scene = Scene(face.pixels, face.box[None], np.array([FACE]), np.array([kind]))
+        extent = np.array(face.pixels.shape[1::-1], float)
+        scale = self.size / float(extent.max()) * float(np.exp(self.rng.uniform(np.log(0.3), np.log(1.05))))
+        reach = 0.5 * self.size / scale
+        slack = np.maximum(reach - extent / 2, 0)
+        offset = slack if self.rng.random() < 0.5 else self.rng.uniform(-1, 1, 2) * slack
+        centre = extent / 2 + offset
+        degrees = 0.0 if self.rng.random() < 0.5 else float(self.rng.normal(0, 8))
+        view = View((float(centre[0]), float(centre[1])), scale, degrees, self.rng.random() < 0.5)
+        return window(scene, view, (self.size, self.size), self._background())
 
     def _emptied(self) -> Scene:
         """A window of a photo without faces; half of the time some are pasted in, and patches without one as well."""
