@@ -33,6 +33,9 @@ format: venv ## put the code in form
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
+bench: venv ## what this machine can do
+	$(VENV)/bin/maskgate bench
+
 wheel: venv ## dist/*.whl
 	$(VENV)/bin/python -m hatchling build -t wheel
 

@@ -20,6 +20,7 @@ FLOORS = [
     "batch",
     "sinks",
     "checks",
+    "bench",
     "assembly",
     "mqtt",
     "outbox",

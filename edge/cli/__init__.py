@@ -17,6 +17,7 @@ _COMMANDS = {
     "demo": "See it work with nothing set up.",
     "listen": "Print events as they come from the broker.",
     "check": "Try the configuration, models, sources and broker.",
+    "bench": "Measure this machine.",
     "schema": "Print the schema of what is published.",
 }
 

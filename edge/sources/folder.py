@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 SCAN_EVERY_S = 2.0
 SETTLED_AFTER_S = 1.0
 IGNORED_SUFFIXES = (".part", ".tmp", ".crdownload")
+_UNTOUCHED_NS = 2 * 10**9
+"""A file that nobody has touched for this long before the start needs no watching."""
 PROCESSING, DONE, FAILED = ".processing", "done", "failed"
 _EVENTS = inotify_simple.flags.CLOSE_WRITE | inotify_simple.flags.MOVED_TO | inotify_simple.flags.ONLYDIR
 MAX_ATTEMPTS = 4
@@ -65,6 +67,8 @@ class Folder:
         self._seen: dict[str, tuple[tuple[int, int], float]] = {}
         self._claimed: deque[str] = deque()
         self._ready: dict[str, None] = {}  # in order, each once
+        self._begun_ns = 0
+        """When the program began, by the clock of the file system, with which the times of files compare."""
         self._frames = 0
         self._last_frame_at: float | None = None
         self._error: str | None = None
@@ -125,7 +129,8 @@ class Folder:
                 if before != signature:
                     since = now
                 seen[name] = (signature, since)
-                if name not in self._ready and now - since >= SETTLED_AFTER_S:
+                untouched = fact.st_ctime_ns < self._begun_ns - _UNTOUCHED_NS
+                if name not in self._ready and (untouched or now - since >= SETTLED_AFTER_S):
                     ready.append(name)
             self._seen = seen
             for name in sorted(ready, key=lambda name: (facts[name].st_mtime_ns, name)):
@@ -150,6 +155,8 @@ class Folder:
             folder.mkdir(parents=True, exist_ok=True)
         for target in (self._inbox / DONE, self._inbox / FAILED):
             complete_records(target)
+        os.utime(self._inbox / PROCESSING)
+        self._begun_ns = (self._inbox / PROCESSING).stat().st_ctime_ns
         left = sorted(path.name for path in (self._inbox / PROCESSING).iterdir())
         self._claimed.extend(claim for claim in left if claim not in finished)
         return [claim for claim in left if claim in finished]

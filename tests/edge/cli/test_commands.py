@@ -23,7 +23,7 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
         check=True,
     )
 
-    for command in ("run", "classify", "demo", "listen", "check", "schema"):
+    for command in ("run", "classify", "demo", "listen", "check", "bench", "schema"):
         assert f"  {command}" in done.stdout
     assert not any(name in done.stderr for name in ("numpy", "cv2", "paho", "rich", "tensorflow"))
 
@@ -41,6 +41,23 @@ def test_schemas_are_printed_as_json(name: str) -> None:
 
 def test_the_asyncapi_document_is_printed() -> None:
     assert json.loads(maskgate("schema", "asyncapi").stdout)["asyncapi"] == "3.0.0"
+
+
+def test_bench_measures_every_stage() -> None:
+    measured = json.loads(maskgate("bench", "--seconds", "1", "--json").stdout)
+
+    assert list(measured["stages"]) == ["decode", "detector", "crop", "classifier", "whole"]
+    assert all(0 < stage["p50_ms"] <= stage["p95_ms"] for stage in measured["stages"].values())
+    assert measured["stages"]["whole"]["p50_ms"] > measured["stages"]["detector"]["p50_ms"]
+    assert measured["faces"] >= 1
+    assert 20 < measured["rss_mb"] < 1000
+
+
+def test_bench_needs_a_picture_with_a_face(pictures: Path) -> None:
+    done = maskgate("bench", "--seconds", "1", "--image", pictures / "nobody.jpg")
+
+    assert done.returncode == 2
+    assert "no face is found in it" in done.stderr
 
 
 def test_check_says_ok_line_by_line(tmp_path: Path, broker: Mosquitto) -> None:

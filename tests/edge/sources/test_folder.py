@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,6 +89,18 @@ def test_a_file_that_no_event_told_of_is_taken_when_it_has_settled(watch: Watch,
         watch.now = 2.1  # the next scan sees the same size and time
 
         assert watch.next().name == "a.jpg"
+
+
+def test_a_file_that_lay_there_long_before_the_start_is_taken_at_once(tmp_path: Path, jpeg: bytes) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    (inbox / "old.jpg").write_bytes(jpeg)
+    time.sleep(2.1)  # the time of a file's last change cannot be set
+    (inbox / "new.jpg").write_bytes(jpeg)
+    watch = Watch(inbox)
+    with watch.watching():
+        assert watch.next().name == "old.jpg"
+        assert watch.folder.take() is None
 
 
 def test_a_file_that_still_grows_is_left_alone(watch: Watch, jpeg: bytes) -> None:

@@ -1,0 +1,39 @@
+"""`maskgate bench`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from edge.cli.options import config_option
+from edge.settings import load_settings
+
+
+@click.command()
+@click.option(
+    "--image", type=click.Path(path_type=Path), help="A picture of yours; without it, a frame of the demo scene."
+)
+@click.option(
+    "--seconds", type=click.FloatRange(0.1, 3600), default=10, show_default=True, help="For all stages together."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@config_option
+def bench(image: Path | None, seconds: float, as_json: bool, config: Path | None) -> None:  # noqa: FBT001
+    """Measure this machine: each stage in milliseconds, frames a second, memory, on one thread."""
+    import cv2
+
+    from edge.bench import measure
+    from edge.daemon.machine import rss_mb
+
+    cv2.setNumThreads(1)
+    measured = measure(load_settings(config), image, seconds, rss_mb)
+    if as_json:
+        click.echo(json.dumps(measured.as_json()))
+        return
+    click.echo(f"{measured.runtime}, one thread; {measured.picture}, {measured.faces} face(s)")
+    click.echo(f"{'ms a call':<12}{'p50':>9}{'p95':>9}{'calls':>8}")
+    for name, timing in measured.stages.items():
+        click.echo(f"{name:<12}{timing.p50_ms:>9.2f}{timing.p95_ms:>9.2f}{timing.calls:>8}")
+    click.echo(f"{measured.frames_per_s} frames/s, {measured.rss_mb} MB")
