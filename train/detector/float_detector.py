@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 OVERLAP: Final = 0.45
 CANDIDATES: Final = 1000
 BACKGROUND: Final = 114
-ENLARGE: Final = 2.0
+ENLARGE: Final = 1.0
 
 
 def decoding(names: list[str] | None = None) -> Decoding:
