@@ -48,7 +48,7 @@ def test_dropped_in_files_become_records_and_events(tmp_path: Path, broker: Mosq
         records = {message.json()["path"]: message for message in subscriber.wait_for("/image", 4)}
         eventually(lambda: not list((tmp_path / "inbox" / ".processing").iterdir()))
         events = subscriber.received("/event")
-        status = subscriber.received("/status")[-1]
+        status = subscriber.wait_for("/status")[-1]
 
     assert set(records) == {"bare.jpg", "masked.png", "nobody.jpg", "empty.jpg"}
     assert records["bare.jpg"].json()["summary"] == "no_mask"
@@ -183,7 +183,7 @@ def test_a_stop_ends_within_five_seconds_and_says_offline(
         assert time.monotonic() - began < 5
         subscriber.wait_for("/availability", 2)
         said = subscriber.received("/availability")
-        last_status = subscriber.received("/status")[-1].json()
+        last_status = subscriber.wait_for("/status")[-1].json()
 
     assert [message.payload for message in said] == ["online", "offline"]
     assert last_status["state"] == "stopping"
