@@ -12,6 +12,7 @@ import json
 import os
 import re
 import signal
+import struct
 import sys
 import time
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from edge.vision.detector import load_detector
 from edge.vision.geometry import Image
 from edge.vision.image import ImageLimits, decode
 from edge.vision.probe import probe
-from fuzz.mutation import DIALECTS, mutated
+from fuzz.mutation import DIALECTS, mutated, tiff_parts
 from fuzz.pictures import SOUND
 
 LIMIT_S = 20
@@ -62,12 +63,18 @@ def case(format_: str, seed: int, number: int, sound: list[bytes]) -> bytes:
 def known(data: bytes) -> bool:
     """Whether a case is of a defect that is reported, has its own test in test_bad_pictures.py, and is not yet mended.
 
-    They crash the process or cost gigabytes; take each out here with the mark of its test.
+    They crash or hang the process or cost gigabytes; take each out here with the mark of its test.
     """
-    if data[:4] != b"\x89PNG":
-        return False
-    end = data.find(b"IEND")
-    return b"acTL" in data or (end >= 4 and data[end - 4 : end] != bytes(4))
+    if data[:4] == b"\x89PNG":
+        end = data.find(b"IEND")
+        return b"acTL" in data or (end >= 4 and (data[end - 4 : end] != bytes(4) or b"IDAT" not in data[:end]))
+    if data[:4] in (b"II*\0", b"MM\0*"):
+        order = "<" if data[:2] == b"II" else ">"
+        entries = [struct.unpack(order + "HHIHH", e) for e in tiff_parts(data)[1:-1] if len(e) == 12]
+        tags = [entry[0] for entry in entries]
+        large_tiles = any(entry[0] in (322, 323) and entry[-1] + (entry[-2] << 16) > 1024 for entry in entries)
+        return large_tiles or tags.count(256) > 1 or tags.count(257) > 1
+    return False
 
 
 class Memory:

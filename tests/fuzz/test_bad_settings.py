@@ -103,7 +103,7 @@ def environment(**variables: str) -> Iterator[None]:
 def test_a_damaged_file_is_a_configuration_error_or_a_configuration(tmp_path: Path) -> None:
     file, rng = tmp_path / "maskgate.toml", np.random.default_rng([SEED, 1])
     accepted = 0
-    for _ in range(cases(1500)):
+    for _ in range(cases(800)):
         file.write_bytes(mutated(rng, _SOUND.encode()))
         accepted += load(file)
 
@@ -113,7 +113,8 @@ def test_a_damaged_file_is_a_configuration_error_or_a_configuration(tmp_path: Pa
 _VALUES = [
     "nan", "-nan", "inf", "-inf", "0", "-1", "1e999", "9223372036854775807", "9223372036854775808", "1" * 4000, "-0.0",
     "0x7fffffff", '""', '"\\u0000"', '"\\n"', '"\\U0010FFFF"', '"../../x"', '"#"', '"+"', '"$SYS/"', "'''a\nb'''",
-    "true", "false", "[]", "[[]]", "[nan]", "[0, 0, 0, 0]", "[1e308, 1e308, 1e308, 1e308]", "{}", '{a = 1, "" = {}}', "[{}]",
+    "true", "false", "[]", "[[]]", "[nan]", "[0, 0, 0, 0]", "[1e308, 1e308, 1e308, 1e308]", "{}", "[{}]",
+    '{a = 1, "" = {}}',
     "1979-05-27", "1979-05-27T07:32:00Z", "07:32:00", '"' + "x" * 100_000 + '"', "[" * 50 + "]" * 50,
 ]  # fmt: skip
 
@@ -163,7 +164,7 @@ def _text(rng: np.random.Generator) -> str:
 def test_an_environment_of_nonsense_is_a_configuration_error_or_a_configuration(tmp_path: Path) -> None:
     file, rng = tmp_path / "maskgate.toml", np.random.default_rng([SEED, 2])
     file.write_text(_SOUND)
-    for _ in range(cases(1500)):
+    for _ in range(cases(800)):
         variables = {_variable(rng): _text(rng) for _ in range(int(rng.integers(1, 4)))}
         with environment(**variables):
             load(file)
