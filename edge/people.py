@@ -1,8 +1,12 @@
 """Faces over time become one verdict a person.
 
-Faces of successive frames are joined greedily by overlap (the association step of SORT, Bewley et al. 2016, without its
-motion model), and by nearness where a walker moves more than a face's width between two frames. Each joined face votes;
-the verdict is said once, when enough votes agree.
+Faces of successive frames are joined by overlap with where each track should be by now: a constant-velocity model, as in
+SORT (Bewley et al., Simple online and realtime tracking, 2016), with the velocity taken between observations and not from
+a filter's own guesses, as in OC-SORT (Cao et al. 2023), so that a person who was covered for a second is found where they
+come out. For the handful of faces at a door a greedy assignment does; no solver is needed.
+
+Each joined face votes, with a weight for its quality; the verdict is said once, when enough of the weight agrees, and
+again only when the person has visibly and lastingly changed.
 """
 
 from __future__ import annotations
@@ -16,16 +20,19 @@ from edge.vision.geometry import Box, intersection_over_union
 
 _MIN_OVERLAP = 0.2
 _MAX_STEP = 1.0
-"""How far a face may move between two frames without overlap, in lengths of its longer side."""
-
-
+"""How far a face may be from where it was expected, in lengths of its longer side."""
+_FORESIGHT_S = 1.0
+"""How long a velocity is believed without an observation."""
+_VELOCITY_SHARE = 0.5
+"""Of the newest observation in the velocity; the rest is what was known."""
 _SEEN = 0.5
 """A person is seen in most frames; what is found now and then (an emblem, a pattern) is none."""
+_GOOD_SIZE_PX, _GOOD_SHARPNESS, _LEAST_WEIGHT = 64.0, 100.0, 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionRule:
-    """A verdict is sure when `min_frames` decided frames have voted and a share of `agreement` of them agrees."""
+    """A verdict is sure when `min_frames` decided frames have voted and a share of `agreement` of their weight agrees."""
 
     min_frames: int = 3
     agreement: float = 0.6
@@ -45,38 +52,100 @@ class Verdict:
     face: Face
 
 
+def weight_of(face: Face) -> float:
+    """What a face's vote counts, 0.1 to 1: large, sharp and surely found ones count most."""
+    size = min(1.0, min(face.box.width, face.box.height) / _GOOD_SIZE_PX)
+    sharp = min(1.0, face.sharpness / _GOOD_SHARPNESS)
+    return max(_LEAST_WEIGHT, size * sharp * (1.0 if face.score is None else face.score))
+
+
+@dataclass(slots=True)
+class _Ballot:
+    """The votes since the person came, or since they began to look different from what was said."""
+
+    votes: dict[Label, int] = field(default_factory=lambda: dict.fromkeys(Label, 0))
+    weights: dict[Label, float] = field(default_factory=lambda: dict.fromkeys(Label, 0.0))
+    p_mask_sum: float = 0.0
+    since: float = 0.0
+    best: Face | None = None
+
+    def add(self, face: Face) -> None:
+        weight = weight_of(face)
+        self.votes[face.label] += 1
+        if face.label is not Label.UNCERTAIN:
+            self.weights[face.label] += weight
+            self.p_mask_sum += weight * face.p_mask
+        if self.best is None or weight >= weight_of(self.best):
+            self.best = face
+
+    def winner(self, rule: DecisionRule) -> Label | None:
+        if self.votes[Label.MASK] + self.votes[Label.NO_MASK] < rule.min_frames:
+            return None
+        total = sum(self.weights.values())
+        return next((label for label, weight in self.weights.items() if weight >= rule.agreement * total), None)
+
+    def p_mask(self, otherwise: float) -> float:
+        total = sum(self.weights.values())
+        return self.p_mask_sum / total if total else otherwise
+
+
 @dataclass(slots=True)
 class _Track:
     id: str
     first_seen: float
     last_seen: float
     face: Face
+    velocity: tuple[float, float] = (0.0, 0.0)
     frames: int = 0
     chances: int = 0
     """Frames of the camera since it was first seen, in which it was there or not."""
-    said: bool = False
-    judged: Face | None = None
-    votes: dict[Label, int] = field(default_factory=lambda: dict.fromkeys(Label, 0))
-    p_mask_sum: float = 0.0
+    chances_in_sight: int = 0
+    """Likewise up to when it was last seen."""
+    said: Label | None = None
+    judged: bool = False
+    ballot: _Ballot = field(default_factory=_Ballot)
+
+    def expected(self, at: float) -> Box:
+        """Where the face should be at a time."""
+        elapsed = min(at - self.last_seen, _FORESIGHT_S)
+        box = self.face.box
+        return Box(
+            round(box.x + self.velocity[0] * elapsed), round(box.y + self.velocity[1] * elapsed), box.width, box.height
+        )
 
     def add(self, face: Face, at: float) -> None:
+        elapsed = at - self.last_seen
+        if elapsed > 0:
+            (x, y), (new_x, new_y) = self.face.box.centre, face.box.centre
+            seen = (new_x - x) / elapsed, (new_y - y) / elapsed
+            self.velocity = (
+                self.velocity[0] + _VELOCITY_SHARE * (seen[0] - self.velocity[0]),
+                self.velocity[1] + _VELOCITY_SHARE * (seen[1] - self.velocity[1]),
+            )
         self.face, self.last_seen = face, at
         self.frames += 1
+        self.chances_in_sight = self.chances
         if face.too_small:
             return
-        self.judged = face
-        self.votes[face.label] += 1
-        if face.label is not Label.UNCERTAIN:
-            self.p_mask_sum += face.p_mask
+        self.judged = True
+        if self.said is not None and face.label is self.said:
+            self.ballot = _Ballot(since=at)  # still as was said
+        else:
+            self.ballot.add(face)
 
-    @property
-    def decided_votes(self) -> int:
-        return self.votes[Label.MASK] + self.votes[Label.NO_MASK]
+    def sure(self, rule: DecisionRule, at: float) -> Label | None:
+        """What can be said now that has not been said."""
+        if self.frames < _SEEN * self.chances:
+            return None
+        label = self.ballot.winner(rule)
+        if self.said is not None and (label is self.said or at - self.ballot.since < rule.forget_after_s):
+            return None
+        return label
 
     def verdict(self, label: Label) -> Verdict:
-        face = self.judged or self.face
-        p_mask = self.p_mask_sum / self.decided_votes if self.decided_votes else face.p_mask
-        return Verdict(label, p_mask, self.id, self.first_seen, self.frames, dict(self.votes), face)
+        face = self.ballot.best or self.face
+        p_mask = self.ballot.p_mask(face.p_mask)
+        return Verdict(label, p_mask, self.id, self.first_seen, self.frames, dict(self.ballot.votes), face)
 
 
 class People:
@@ -111,19 +180,23 @@ class People:
             track.chances += 1
         for track, face in joined:
             track.add(face, at)
-            label = self._sure(track)
+            label = track.sure(self._rule, at)
             if label is not None:
-                track.said = True
                 verdicts.append(track.verdict(label))
+                track.said, track.ballot = label, _Ballot(since=at)
         return verdicts
 
     def forget(self, at: float) -> list[Verdict]:
         """Without a new frame: the `uncertain` verdicts of people who have been out of sight for too long at `at`."""
         gone = [track for track in self._tracks if at - track.last_seen > self._rule.forget_after_s]
         self._tracks = [track for track in self._tracks if track not in gone]
-        undecided = [track for track in gone if not track.said and track.frames >= self._rule.min_frames]
-        self.too_small += sum(track.judged is None for track in undecided)
-        return [track.verdict(Label.UNCERTAIN) for track in undecided if track.judged is not None]
+        undecided = [
+            track
+            for track in gone
+            if track.said is None and track.frames >= max(self._rule.min_frames, _SEEN * track.chances_in_sight)
+        ]
+        self.too_small += sum(not track.judged for track in undecided)
+        return [track.verdict(Label.UNCERTAIN) for track in undecided if track.judged]
 
     def _join(self, faces: Sequence[Face], at: float) -> list[tuple[_Track, Face]]:
         pairs = sorted(
@@ -131,7 +204,7 @@ class People:
                 (likeness, t, f)
                 for t, track in enumerate(self._tracks)
                 for f, face in enumerate(faces)
-                if (likeness := _likeness(track.face.box, face.box)) > 0
+                if (likeness := _likeness(track.expected(at), face.box)) > 0
             ),
             reverse=True,
         )
@@ -148,23 +221,15 @@ class People:
                 self._tracks.append(joined[f])
         return [(joined[f], face) for f, face in enumerate(faces)]
 
-    def _sure(self, track: _Track) -> Label | None:
-        if track.said or track.decided_votes < self._rule.min_frames or track.frames < _SEEN * track.chances:
-            return None
-        for label in (Label.MASK, Label.NO_MASK):
-            if track.votes[label] >= self._rule.agreement * track.decided_votes:
-                return label
-        return None
 
-
-def _likeness(before: Box, now: Box) -> float:
+def _likeness(expected: Box, found: Box) -> float:
     """0 for faces that cannot be the same person; above 1 where they overlap, below where they are only near."""
-    overlap = intersection_over_union(before, now)
+    overlap = intersection_over_union(expected, found)
     if overlap >= _MIN_OVERLAP:
         return 1 + overlap
-    longer, other = max(before.width, before.height), max(now.width, now.height)
+    longer, other = max(expected.width, expected.height), max(found.width, found.height)
     if not 0.5 <= other / longer <= 2:
         return 0.0
-    (x, y), (other_x, other_y) = before.centre, now.centre
+    (x, y), (other_x, other_y) = expected.centre, found.centre
     step = max(abs(x - other_x), abs(y - other_y)) / max(longer, other)
     return max(0.0, 1 - step / _MAX_STEP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from edge.people import DecisionRule, People, Verdict
 from edge.vision.analyzer import Face
@@ -127,3 +128,45 @@ def test_ids_of_tracks_begin_with_what_the_start_drew_and_differ() -> None:
     scene = [[face("mask", x=100), face("mask", x=300)]] * 3
 
     assert {verdict.track_id for _, verdict in verdicts(scene)} == {"boot-1", "boot-2"}
+
+
+def test_two_people_who_cross_keep_their_tracks() -> None:
+    scene = []
+    for number in range(40):
+        to_right, to_left = 15 * number, 600 - 15 * number
+        faces = [face("mask", x=to_right)]
+        if abs(to_right - to_left) > 40:  # the one behind is covered while they meet
+            faces.append(face("no_mask", x=to_left, y=110))
+        scene.append(faces)
+
+    assert sorted(labels(scene)) == [Label.MASK, Label.NO_MASK]
+
+
+def test_who_walks_behind_a_pillar_for_a_second_comes_out_as_the_same_person() -> None:
+    scene = [[face("no_mask", x=20 * number)] if not 10 <= number < 20 else [] for number in range(30)]
+
+    assert labels(scene) == [Label.NO_MASK]
+
+
+def test_who_puts_a_mask_on_in_view_gets_a_second_verdict_once_it_has_held() -> None:
+    bare, masked = [[face("no_mask")]] * 20, [[face("mask")]] * 60
+
+    said = verdicts([*bare, *masked])
+
+    assert [(number, verdict.label) for number, verdict in said] == [(2, Label.NO_MASK), (39, Label.MASK)]
+    assert said[0][1].track_id == said[1][1].track_id
+    assert said[1][1].p_mask > 0.9
+
+
+def test_a_hand_before_the_mouth_for_a_second_changes_nothing() -> None:
+    scene = [*[[face("no_mask")]] * 10, *[[face("mask")]] * 12, *[[face("no_mask")]] * 30]
+
+    assert labels(scene) == [Label.NO_MASK]
+
+
+def test_sharp_large_faces_outvote_small_and_blurred_ones() -> None:
+    rule = DecisionRule(min_frames=6, agreement=0.6, forget_after_s=2.0)
+    far = replace(face("no_mask", size=26), sharpness=20.0)
+    scene = [[far]] * 4 + [[face("mask", x=100, y=100, size=30 + 6 * number)] for number in range(6)]
+
+    assert labels(scene, rule) == [Label.MASK]
