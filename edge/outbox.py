@@ -42,13 +42,17 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class FileDone:
-    """A dropped-in file whose record is in the outbox. `seq` is the record's."""
+    """A dropped-in file whose record is in the outbox. `seq` is the record's.
+
+    `dropped` is true where the limits of the outbox have cost the record before the broker had it.
+    """
 
     source: str
     claim: str
     seq: int
     failed: bool
     record: str
+    dropped: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,8 @@ class Outbox:
         self._dropped = self._counter("dropped")
         self._confirmed: set[int] = set()
         """What the broker has and the disk does not let us delete."""
+        self._forgotten: set[tuple[str, bytes]] = set()
+        """Files that are done with, likewise."""
 
     def add(self, entries: Iterable[Entry], stamp: float | None) -> list[Entry]:
         """Writes entries in one transaction and gives each message its `seq`.
@@ -129,21 +135,15 @@ class Outbox:
     def published_files(self, source: str) -> list[FileDone]:
         """Those of `files` whose record the broker has."""
         with self._lock:
-            waiting = {row[0] for row in self._db.execute(f"SELECT seq FROM {_BOTH} WHERE topic = 'image'")}
-            return [file for file in self._files(source) if file.seq not in waiting - self._confirmed]
+            return self._files(
+                source, f"AND NOT EXISTS (SELECT 1 FROM {_BOTH} AS waiting WHERE waiting.seq = file.seq)"
+            )
 
     def forget_file(self, source: str, claim: str) -> None:
-        """The file has been moved or deleted.
-
-        Raises:
-            sqlite3.Error: the disk refuses; try again.
-        """
+        """The file has been moved or deleted."""
         with self._lock:
-            for store in (MEMORY, DISK):
-                with self._transaction():
-                    self._db.execute(
-                        f"DELETE FROM {store}.file WHERE source = ? AND claim = ?", (source, _claim_bytes(claim))
-                    )
+            self._forgotten.add((source, _claim_bytes(claim)))
+            self._delete_forgotten()
 
     def trim(self, now: float | None) -> int:
         """Drops what is beyond the limits, the oldest first, and counts it.
@@ -203,7 +203,8 @@ class Outbox:
                 return  # it is still so; the problem has been told
             self.problem = None
             self._delete_confirmed()
-            log.warning("outbox: the disk takes messages again; nothing was lost")
+            self._delete_forgotten()
+            log.warning("outbox: the disk takes messages again")
 
     def close(self) -> None:
         with self._lock:
@@ -236,7 +237,7 @@ class Outbox:
             return
         record = next(message for message in entry.messages if isinstance(message, PublishedImage))
         self._db.execute(
-            f"INSERT OR REPLACE INTO {store}.file VALUES (?, ?, ?, ?, ?)",
+            f"INSERT OR REPLACE INTO {store}.file VALUES (?, ?, ?, ?, ?, 0)",
             (entry.source, _claim_bytes(entry.claim), record.seq, record.error is not None, record.to_json()),
         )
 
@@ -253,25 +254,56 @@ class Outbox:
         else:
             self._confirmed.clear()
 
-    def _trim(self, store: str, limit: int, now: float | None) -> int:
+    def _delete_forgotten(self) -> None:
+        delete = "DELETE FROM {}.file WHERE source = ? AND claim = ?"
         with self._transaction():
-            newest = f"SELECT seq FROM {store}.message ORDER BY seq DESC LIMIT 1 OFFSET ?"
-            dropped = self._db.execute(f"DELETE FROM {store}.message WHERE seq <= ({newest})", (limit,)).rowcount
-            if now is not None:
-                oldest = now - self._max_age_s
-                dropped += self._db.execute(f"DELETE FROM {store}.message WHERE stamp < ?", (oldest,)).rowcount
-            if dropped and store == DISK:
+            self._db.executemany(delete.format(MEMORY), self._forgotten)
+        try:
+            with self._transaction():
+                self._db.executemany(delete.format(DISK), self._forgotten)
+        except sqlite3.Error as error:
+            self._degrade(error)
+        else:
+            self._forgotten.clear()
+
+    def _trim(self, store: str, limit: int, now: float | None) -> int:
+        first, last = self._db.execute(f"SELECT min(seq), max(seq) FROM {store}.message").fetchone()
+        if first is None:
+            return 0
+        newest_to_go = 0
+        if last - first >= limit:  # otherwise there cannot be more, and counting them is dear
+            row = self._db.execute(f"SELECT seq FROM {store}.message ORDER BY seq DESC LIMIT 1 OFFSET ?", (limit,))
+            newest_to_go = (row.fetchone() or (0,))[0]
+        born_before = -1.0 if now is None else now - self._max_age_s
+        if not newest_to_go and not self._has_older(store, born_before):
+            return 0
+        with self._transaction():
+            condition, limits = "(seq <= ? OR stamp < ?)", (newest_to_go, born_before)
+            old = f"SELECT seq FROM {store}.message WHERE {condition}"
+            self._db.execute(f"UPDATE {store}.file SET dropped = 1 WHERE seq IN ({old})", limits)
+            dropped = self._db.execute(f"DELETE FROM {store}.message WHERE {condition}", limits).rowcount
+            if store == DISK:
                 self._set_counter("dropped", self._dropped + dropped)
             return dropped
 
-    def _files(self, source: str) -> list[FileDone]:
-        columns = "source, claim, seq, failed, record"
+    def _has_older(self, store: str, born_before: float) -> bool:
+        """Whether the oldest message that has a stamp is older; later ones can be only where the clock stepped."""
+        oldest = f"SELECT stamp FROM {store}.message WHERE stamp IS NOT NULL ORDER BY seq LIMIT 1"
+        found = self._db.execute(oldest).fetchone()
+        return found is not None and found[0] < born_before
+
+    def _files(self, source: str, condition: str = "") -> list[FileDone]:
+        columns = "source, claim, seq, failed, record, dropped"
         rows = self._db.execute(
-            f"SELECT {columns} FROM {DISK}.file WHERE source = :source "
-            f"UNION SELECT {columns} FROM {MEMORY}.file WHERE source = :source ORDER BY seq",
+            f"SELECT {columns} FROM {DISK}.file AS file WHERE source = :source {condition} "
+            f"UNION SELECT {columns} FROM {MEMORY}.file AS file WHERE source = :source {condition} ORDER BY seq",
             {"source": source},
         )
-        return [FileDone(name, _claim_text(claim), seq, bool(failed), text) for name, claim, seq, failed, text in rows]
+        return [
+            FileDone(name, _claim_text(claim), seq, bool(failed), text, bool(dropped))
+            for name, claim, seq, failed, text, dropped in rows
+            if (name, claim) not in self._forgotten
+        ]
 
     def _degrade(self, error: sqlite3.Error) -> None:
         if self.problem is None:

@@ -1,9 +1,9 @@
 """Faces over time become one verdict a person.
 
-Faces of successive frames are joined by overlap with where each track should be by now: a constant-velocity model, as in
-SORT (Bewley et al., Simple online and realtime tracking, 2016), with the velocity taken between observations and not from
-a filter's own guesses, as in OC-SORT (Cao et al. 2023), so that a person who was covered for a second is found where they
-come out. For the handful of faces at a door a greedy assignment does; no solver is needed.
+Faces of successive frames are joined by overlap with where each track should be by now: a constant-velocity model, as
+in SORT (Bewley et al., Simple online and realtime tracking, 2016), with the velocity taken between observations and not
+from a filter's own guesses, as in OC-SORT (Cao et al. 2023), so that a person who was covered for a second is found
+where they come out. For the handful of faces at a door a greedy assignment does; no solver is needed.
 
 Each joined face votes, with a weight for its quality; the verdict is said once, when enough of the weight agrees, and
 again only when the person has visibly and lastingly changed.
@@ -25,14 +25,14 @@ _FORESIGHT_S = 1.0
 """How long a velocity is believed without an observation."""
 _VELOCITY_SHARE = 0.5
 """Of the newest observation in the velocity; the rest is what was known."""
-_SEEN = 0.5
+_MIN_SEEN_SHARE = 0.5
 """A person is seen in most frames; what is found now and then (an emblem, a pattern) is none."""
 _GOOD_SIZE_PX, _GOOD_SHARPNESS, _LEAST_WEIGHT = 64.0, 100.0, 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionRule:
-    """A verdict is sure when `min_frames` decided frames have voted and a share of `agreement` of their weight agrees."""
+    """A verdict is sure when `min_frames` decided frames have voted and `agreement` of their weight agrees."""
 
     min_frames: int = 3
     agreement: float = 0.6
@@ -135,7 +135,7 @@ class _Track:
 
     def sure(self, rule: DecisionRule, at: float) -> Label | None:
         """What can be said now that has not been said."""
-        if self.frames < _SEEN * self.chances:
+        if self.frames < _MIN_SEEN_SHARE * self.chances:
             return None
         label = self.ballot.winner(rule)
         if self.said is not None and (label is self.said or at - self.ballot.since < rule.forget_after_s):
@@ -193,7 +193,8 @@ class People:
         undecided = [
             track
             for track in gone
-            if track.said is None and track.frames >= max(self._rule.min_frames, _SEEN * track.chances_in_sight)
+            if track.said is None
+            and track.frames >= max(self._rule.min_frames, _MIN_SEEN_SHARE * track.chances_in_sight)
         ]
         self.too_small += sum(not track.judged for track in undecided)
         return [track.verdict(Label.UNCERTAIN) for track in undecided if track.judged]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 from collections import deque
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from edge.sources.folder import Folder
 log = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY_S = 1.0
-MEMORY_LIMIT = 10_000
+QUEUE_LIMIT = 10_000
 """Entries that wait to be written; beyond this, when the disk hangs, the oldest are lost, and counted."""
 BATCH = 500
 FOLDER_LIMIT = 64
@@ -55,7 +54,7 @@ class Recorder:
     def put(self, entry: Entry) -> None:
         """Queues an entry; never blocks."""
         with self._changed:
-            if len(self._waiting) >= MEMORY_LIMIT:
+            if len(self._waiting) >= QUEUE_LIMIT:
                 self._waiting.popleft()
                 self.lost += 1
             self._waiting.append(entry)
@@ -94,6 +93,7 @@ class Recorder:
                     entries.append(self._waiting.popleft())
             if not entries:
                 return
+            self.turned_at = self._clock.monotonic()
             numbered = self._outbox.add(entries, self._trusted_time())
             self._dirty = True
             if self._publisher is None:
@@ -120,15 +120,19 @@ class Recorder:
                 self._end_files(folder)
 
     def _end_files(self, folder: Folder) -> None:
-        """Moves recorded files to where they belong; deletes those that are to go once the broker has their record."""
+        """Moves recorded files to where they belong; deletes those that are to go once the broker has their record.
+
+        A file whose record the broker never got, because the limits of the outbox cost it, is kept in done/.
+        """
         if folder.on_done == "delete":
             files = self._outbox.published_files(folder.name)
         else:
             files = self._outbox.files(folder.name)
         for file in files:
+            self.turned_at = self._clock.monotonic()
             try:
                 self._end_file(folder, file)
-            except (sqlite3.Error, OSError) as error:
+            except OSError as error:
                 problem = f"source {folder.name}: {file.claim} cannot leave .processing: {error}"
                 if folder.name not in self._problems:
                     log.error("%s", problem)  # noqa: TRY400  the reason is in the text
@@ -137,12 +141,9 @@ class Recorder:
         self._problems.pop(folder.name, None)
 
     def _end_file(self, folder: Folder, file: FileDone) -> None:
-        if folder.on_done == "delete":
+        if folder.on_done == "delete" and not file.dropped:
             folder.delete(file.claim)
-        else:
-            try:
-                folder.finish(file.claim, file.failed, file.record)
-            except FileNotFoundError:
-                log.warning("source %s: %s was taken out of .processing by somebody else", folder.name, file.claim)
+        elif not folder.finish(file.claim, file.failed, file.record):
+            log.info("source %s: %s has left .processing before", folder.name, file.claim)
         self._outbox.forget_file(file.source, file.claim)
         self._dirty = True

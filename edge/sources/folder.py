@@ -13,7 +13,9 @@ import os
 import stat
 import threading
 from collections import deque
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import inotify_simple
@@ -29,11 +31,16 @@ log = logging.getLogger(__name__)
 
 SCAN_EVERY_S = 2.0
 SETTLED_AFTER_S = 1.0
+OPEN_SETTLED_AFTER_S = 30.0
+"""For a file that was seen being written: its writer may pause, and will say when it closes it."""
 IGNORED_SUFFIXES = (".part", ".tmp", ".crdownload")
+_READ_MS = 200
 _UNTOUCHED_NS = 2 * 10**9
 """A file that nobody has touched for this long before the start needs no watching."""
 PROCESSING, DONE, FAILED = ".processing", "done", "failed"
-_EVENTS = inotify_simple.flags.CLOSE_WRITE | inotify_simple.flags.MOVED_TO | inotify_simple.flags.ONLYDIR
+_FLAGS = inotify_simple.flags
+_DONE_WRITING = _FLAGS.CLOSE_WRITE | _FLAGS.MOVED_TO
+_WRITING = _FLAGS.CREATE | _FLAGS.MODIFY
 MAX_ATTEMPTS = 4
 """A picture that has ended so many runs (for want of memory, say) would end all that follow."""
 
@@ -67,11 +74,14 @@ class Folder:
         self._seen: dict[str, tuple[tuple[int, int], float]] = {}
         self._claimed: deque[str] = deque()
         self._ready: dict[str, None] = {}  # in order, each once
+        self._open: set[str] = set()
+        """Files that were seen being written and not yet closed."""
         self._begun_ns = 0
         """When the program began, by the clock of the file system, with which the times of files compare."""
         self._frames = 0
         self._last_frame_at: float | None = None
         self._error: str | None = None
+        self._claim_error: str | None = None
         self._scanned = False
 
     # The source's thread
@@ -80,8 +90,9 @@ class Folder:
         """Wakes the pipeline when a writer has closed or moved a file, and every `SCAN_EVERY_S` in any case."""
         while not stop.is_set():
             try:
-                with inotify_simple.INotify() as notify:
-                    notify.add_watch(self._inbox, _EVENTS)
+                self._make_folders()
+                with ExitStack() as stack:
+                    notify = self._subscribe(stack)
                     self._scan()
                     wake()
                     self._wait_for_files(notify, stop, wake)
@@ -89,15 +100,26 @@ class Folder:
                 self._fail(f"{self._inbox}: {error.strerror}")
                 stop.wait(SCAN_EVERY_S)
 
-    def _wait_for_files(self, notify: inotify_simple.INotify, stop: threading.Event, wake: Wake) -> None:
+    def _subscribe(self, stack: ExitStack) -> inotify_simple.INotify | None:
+        """Events of the folder, or None where the system has none to give: then scanning alone must do."""
+        try:
+            notify = stack.enter_context(inotify_simple.INotify())
+            notify.add_watch(self._inbox, _DONE_WRITING | _WRITING | _FLAGS.ONLYDIR)
+        except OSError as error:
+            log.info("source %s: no events of this folder (%s); it is looked at every %.0f s", self.name,
+                     error.strerror, SCAN_EVERY_S)  # fmt: skip
+            return None
+        return notify
+
+    def _wait_for_files(self, notify: inotify_simple.INotify | None, stop: threading.Event, wake: Wake) -> None:
         scanned_at = self._clock()
         while not stop.is_set():
-            events = notify.read(timeout=200)
-            closed = [event.name for event in events if event.name]
-            overflowed = any(event.mask & inotify_simple.flags.Q_OVERFLOW for event in events)
-            gone = any(event.mask & inotify_simple.flags.IGNORED for event in events)
-            if closed:
-                self._take_in(closed)
+            if notify is None:
+                stop.wait(SCAN_EVERY_S)
+            events = [] if notify is None else notify.read(timeout=_READ_MS)
+            overflowed = any(event.mask & _FLAGS.Q_OVERFLOW for event in events)
+            gone = any(event.mask & _FLAGS.IGNORED for event in events)
+            if self._take_in(events):
                 wake()
             if overflowed or gone or self._clock() - scanned_at >= SCAN_EVERY_S:
                 scanned_at = self._clock()
@@ -106,12 +128,21 @@ class Folder:
             if gone:
                 return
 
-    def _take_in(self, closed: list[str]) -> None:
-        """Files that their writer has closed or moved here are ready at once, in the order of the events."""
-        wanted = [name for name in closed if not _is_left_alone(name)]
+    def _take_in(self, events: list[inotify_simple.Event]) -> bool:
+        """Files that their writer has closed or moved here are ready at once; those that are written again are not."""
+        taken = False
         with self._lock:
-            for name in wanted:
-                self._ready.setdefault(name)
+            for event in events:
+                if not event.name or _is_left_alone(event.name):
+                    continue
+                if event.mask & _DONE_WRITING:
+                    self._open.discard(event.name)
+                    self._ready.setdefault(event.name)
+                    taken = True
+                elif event.mask & _WRITING:
+                    self._open.add(event.name)
+                    self._ready.pop(event.name, None)
+        return taken
 
     def _scan(self) -> None:
         """Finds what is ready. Raises OSError if the folder cannot be listed."""
@@ -130,36 +161,41 @@ class Folder:
                     since = now
                 seen[name] = (signature, since)
                 untouched = fact.st_ctime_ns < self._begun_ns - _UNTOUCHED_NS
-                if name not in self._ready and (untouched or now - since >= SETTLED_AFTER_S):
+                # A link, hard or symbolic, is whole when it appears, and nobody closes it.
+                is_open = name in self._open and stat.S_ISREG(fact.st_mode) and fact.st_nlink == 1
+                settled = now - since >= (OPEN_SETTLED_AFTER_S if is_open else SETTLED_AFTER_S)
+                if name not in self._ready and (untouched or settled):
                     ready.append(name)
             self._seen = seen
+            self._open &= facts.keys()
             for name in sorted(ready, key=lambda name: (facts[name].st_mtime_ns, name)):
                 self._ready[name] = None
             self._error, self._scanned = None, True
 
     # The pipeline's thread
 
-    def recover(self, finished: frozenset[str]) -> list[str]:
-        """Makes the sub-folders and looks for what an earlier run had claimed.
+    def recover(self, finished: frozenset[str]) -> None:
+        """Makes the sub-folders and finds what an earlier run had claimed; `take` gives it first.
 
         Args:
-            finished: claims whose record is already in the outbox.
-
-        Returns:
-            Those of `finished` that still lie in .processing/ and are to be finished; the others will be taken again.
+            finished: claims whose record is already in the outbox; they are left to `finish` and `delete`.
 
         Raises:
             OSError: the folders cannot be made or read.
         """
-        for folder in (self._inbox, *(self._inbox / name for name in (PROCESSING, DONE, FAILED))):
-            folder.mkdir(parents=True, exist_ok=True)
+        self._inbox.mkdir(parents=True, exist_ok=True)
+        self._make_folders()
         for target in (self._inbox / DONE, self._inbox / FAILED):
             complete_records(target)
         os.utime(self._inbox / PROCESSING)
         self._begun_ns = (self._inbox / PROCESSING).stat().st_ctime_ns
         left = sorted(path.name for path in (self._inbox / PROCESSING).iterdir())
         self._claimed.extend(claim for claim in left if claim not in finished)
-        return [claim for claim in left if claim in finished]
+
+    def _make_folders(self) -> None:
+        """Those inside; an inbox that is away, an unmounted disk perhaps, is not made anew in its place."""
+        for name in (PROCESSING, DONE, FAILED):
+            (self._inbox / name).mkdir(exist_ok=True)
 
     def take(self) -> Dropped | None:
         """Claims and reads the next file, None if none is ready."""
@@ -173,22 +209,25 @@ class Folder:
                 del self._ready[name]
                 self._seen.pop(name, None)
             try:
-                claim = self._claim(name)
+                if not _is_file((self._inbox / name).lstat().st_mode):
+                    continue
             except FileNotFoundError:
-                continue  # taken away again by whoever put it there, or no file
+                continue  # taken away again by whoever put it there
+            try:
+                claim = self._claim(Claim(name), self._inbox / name)
             except OSError as error:
-                self._fail(f"{name} cannot be claimed: {error.strerror}")
+                if self._claim_error is None:
+                    log.warning("source %s: %s cannot be claimed: %s", self.name, name, error.strerror)
+                self._claim_error = f"{name} cannot be claimed: {error.strerror}"
                 return None
+            self._claim_error = None
             return self._read(claim)
 
-    def _claim(self, name: str) -> str:
-        processing = self._inbox / PROCESSING
-        if not _is_file((self._inbox / name).lstat().st_mode):
-            raise FileNotFoundError(name)
-        claim = Claim(name)
-        while os.path.lexists(processing / claim.file_name):
+    def _claim(self, claim: Claim, path: Path) -> str:
+        """Renames `path` to the claim, or to one with a number where that is taken; what it is called now."""
+        while os.path.lexists(self._inbox / PROCESSING / claim.file_name):
             claim = replace(claim, number=claim.number + 1)
-        (self._inbox / name).rename(processing / claim.file_name)
+        path.rename(self._inbox / PROCESSING / claim.file_name)
         return claim.file_name
 
     def _read_again(self, claimed: str) -> Dropped:
@@ -196,13 +235,13 @@ class Folder:
         claim = Claim.parse(claimed)
         claim = replace(claim, attempts=claim.attempts + 1)
         try:
-            (self._inbox / PROCESSING / claimed).rename(self._inbox / PROCESSING / claim.file_name)
+            name = self._claim(claim, self._inbox / PROCESSING / claimed)
         except OSError:  # too long a name, or a disk that refuses: then attempts are not counted
             return self._read(claimed)
         if claim.attempts < MAX_ATTEMPTS:
-            return self._read(claim.file_name)
+            return self._read(name)
         error = f"the program ended {MAX_ATTEMPTS} times while it was at work on this file; it is not tried again"
-        return Dropped(claim.file_name, claim.name, hashlib.sha256().hexdigest(), None, error, self._clock())
+        return Dropped(name, claim.name, hashlib.sha256().hexdigest(), None, error, self._clock())
 
     def _read(self, claim: str) -> Dropped:
         path = self._inbox / PROCESSING / claim
@@ -221,18 +260,25 @@ class Folder:
 
     # The recorder's thread
 
-    def finish(self, claim: str, failed: bool, record: str) -> None:  # noqa: FBT001
+    def finish(self, claim: str, failed: bool, record: str) -> bool:  # noqa: FBT001
         """Moves a recorded file to done/ or failed/, its record beside it.
 
+        Returns:
+            False if it is not in .processing/ any more: a run that was killed right after had moved it.
+
         Raises:
-            OSError: it cannot be moved now; it is finished at the next start.
+            OSError: it cannot be moved now.
         """
+        if not os.path.lexists(self._inbox / PROCESSING / claim):
+            return False
         target = self._inbox / (FAILED if failed else DONE)
+        target.mkdir(exist_ok=True)
         name = free_name(target, Claim.parse(claim).name)
         unfinished = target / f".{name}{UNFINISHED}"
         unfinished.write_text(record + "\n", encoding="utf-8")
         (self._inbox / PROCESSING / claim).rename(target / name)
         unfinished.rename(target / f"{name}.json")
+        return True
 
     def delete(self, claim: str) -> None:
         """Deletes a published file."""
@@ -241,10 +287,11 @@ class Folder:
     def state(self) -> SourceState:
         """`waiting` before the first look into the folder, `lost` while it cannot be listed."""
         with self._lock:
-            state: Literal["ok", "waiting", "lost"] = "ok" if self._error is None else "lost"
+            error = self._error or self._claim_error
+            state: Literal["ok", "waiting", "lost"] = "ok" if error is None else "lost"
             if not self._scanned:
                 state = "waiting"
-            return SourceState(state, self._frames, 0, self._last_frame_at, self._error)
+            return SourceState(state, self._frames, 0, self._last_frame_at, error)
 
     def _fail(self, error: str) -> None:
         with self._lock:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 _CLAIM = re.compile(r"\.(\d+)\.(\d+)~(.*)", re.S)
 UNFINISHED = ".json.tmp"
-_LONGEST_NAME = 255 - len(f".{UNFINISHED}")
-"""In bytes: what file systems allow, less what the record's temporary name adds."""
+_LONGEST_NAME = 255 - len(f".{UNFINISHED}") - len("-1234567")
+"""In bytes: what file systems allow, less what a number and the record's temporary name add."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +38,25 @@ class Claim:
 def free_name(folder: Path, name: str) -> str:
     """`name`, or `stem-1.ext` and on, such that neither it nor its .json is taken in `folder`."""
     stem, suffix = Path(name).stem, Path(name).suffix
-    number, free = 0, name
-    while os.path.lexists(folder / free) or os.path.lexists(folder / f"{free}.json") or _too_long(free):
-        if _too_long(free):
-            stem, suffix = (stem[:-1], suffix) if stem else (stem, suffix[:-1])
-        else:
-            number += 1
-        free = f"{stem}-{number}{suffix}" if number else f"{stem}{suffix}"
-    return free
+    while len(os.fsencode(f"{stem}{suffix}")) > _LONGEST_NAME:
+        stem, suffix = (stem[:-1], suffix) if stem else (stem, suffix[:-1])
 
+    def numbered(number: int) -> str:
+        return f"{stem}-{number}{suffix}" if number else f"{stem}{suffix}"
 
-def _too_long(name: str) -> bool:
-    return len(os.fsencode(name)) > _LONGEST_NAME
+    def is_taken(number: int) -> bool:
+        return any(os.path.lexists(folder / each) for each in (numbered(number), f"{numbered(number)}.json"))
+
+    if not is_taken(0):
+        return numbered(0)
+    # Double until a number is free, then halve the way back: a camera may have sent thousands under one name.
+    taken, free = 0, 1
+    while is_taken(free):
+        taken, free = free, 2 * free
+    while free - taken > 1:
+        middle = (taken + free) // 2
+        taken, free = (middle, free) if is_taken(middle) else (taken, middle)
+    return numbered(free)
 
 
 def complete_records(folder: Path) -> None:

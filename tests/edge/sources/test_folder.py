@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 
 from edge.settings import FolderSource
 from edge.sources.folder import Dropped, Folder
+from edge.sources.names import free_name
 from edge.vision.geometry import Image
 from support.components import eventually
 
@@ -26,7 +28,7 @@ class Watch:
         self.inbox = inbox
         self.now = 0.0
         self.folder = Folder(FolderSource(kind="folder", name="inbox", path=inbox, on_done=on_done), lambda: self.now)
-        self.left = self.folder.recover(frozenset())
+        self.folder.recover(frozenset())
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -235,7 +237,7 @@ def test_what_an_earlier_run_had_claimed_is_taken_first(tmp_path: Path, jpeg: by
     folder = watch.folder
     folder._claimed.clear()
 
-    assert folder.recover(frozenset(["recorded.jpg"])) == ["recorded.jpg"]
+    folder.recover(frozenset(["recorded.jpg"]))
     taken = [folder.take(), folder.take(), folder.take()]
 
     assert [(dropped.claim, dropped.name, dropped.error) for dropped in taken if dropped] == [
@@ -298,3 +300,75 @@ def test_a_folder_that_vanishes_is_lost_and_found_again(watch: Watch, jpeg: byte
         eventually(lambda: watch.folder.state().state == "ok")
         watch.now = 4.2
         assert watch.next().name == "late.jpg"
+
+
+def test_a_file_that_is_written_again_before_it_was_taken_waits_until_it_is_closed_again(
+    watch: Watch, jpeg: bytes
+) -> None:
+    with watch.watching():
+        (watch.inbox / "a.jpg").write_bytes(jpeg)
+        eventually(lambda: watch.folder._ready)
+        with (watch.inbox / "a.jpg").open("wb") as again:
+            again.write(jpeg[:1000])
+            again.flush()
+            eventually(lambda: not watch.folder._ready)
+            assert watch.folder.take() is None
+            again.write(jpeg[1000:])
+        assert watch.next().error is None
+
+
+def test_a_writer_that_pauses_is_waited_for(watch: Watch, jpeg: bytes) -> None:
+    with watch.watching(), (watch.inbox / "a.jpg").open("wb") as slow:
+        slow.write(jpeg[:1000])
+        slow.flush()
+        for seconds in (3, 6, 9, 12):
+            watch.now = seconds
+            eventually(lambda: "a.jpg" in watch.folder._seen)
+            assert watch.folder.take() is None
+        slow.write(jpeg[1000:])
+        slow.close()
+        assert watch.next().error is None
+
+
+def test_folders_that_somebody_removed_are_made_again(watch: Watch, jpeg: bytes) -> None:
+    with watch.watching():
+        (watch.inbox / "a.jpg").write_bytes(jpeg)
+        dropped = watch.next()
+        shutil.rmtree(watch.inbox / "done")
+        assert watch.folder.finish(dropped.claim, failed=False, record="{}")
+        assert not watch.folder.finish(dropped.claim, failed=False, record="{}")
+
+    assert names(watch.inbox / "done") == ["a.jpg", "a.jpg.json"]
+
+
+def test_a_folder_that_was_made_anew_is_worked_on(watch: Watch, jpeg: bytes) -> None:
+    with watch.watching():
+        shutil.rmtree(watch.inbox)
+        watch.now = 3.0
+        eventually(lambda: watch.folder.state().state == "lost")
+        watch.inbox.mkdir()
+        eventually(lambda: watch.folder.state().state == "ok")
+        (watch.inbox / "a.jpg").write_bytes(jpeg)
+        watch.now = 40.0
+        assert watch.next().name == "a.jpg"
+
+
+def test_files_of_one_name_survive_any_number_of_kills(tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    processing = inbox / ".processing"
+    for run in range(3):
+        watch = Watch(inbox)
+        watch.folder.take()
+        watch.folder.take()
+        (processing / "a.jpg").write_bytes(b"%d" % run)
+
+    Watch(inbox).folder.take()
+
+    assert sorted(path.read_bytes() for path in processing.iterdir()) == [b"0", b"1", b"2"]
+
+
+def test_the_thousandth_file_of_one_name_is_named_quickly(tmp_path: Path) -> None:
+    for number in range(1500):
+        (tmp_path / ("a.jpg" if number == 0 else f"a-{number}.jpg")).touch()
+
+    assert free_name(tmp_path, "a.jpg") == "a-1500.jpg"
