@@ -5,7 +5,7 @@ TFLITE_VENV := .venv-tflite
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-edge test-train check format bench wheel lock clean
+.PHONY: help venv demo test test-edge test-train check format bench wheel tflite lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16

@@ -38,7 +38,11 @@ _PAYLOADS: dict[str, dict[str, Any]] = {
 
 def asyncapi_document() -> dict[str, Any]:
     """Everything that the daemon publishes; it subscribes to nothing that changes what it does."""
-    schemas = {name: json_schema(name) for name in ("event", "image", "status")}
+    schemas: dict[str, Any] = {}
+    for name in ("event", "image", "status"):
+        schema = json_schema(name, "#/components/schemas/{model}")
+        schemas |= schema.pop("$defs")
+        schemas[name] = schema
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     messages: dict[str, Any] = {}

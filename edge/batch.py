@@ -51,7 +51,7 @@ def find_pictures(arguments: Iterable[str], *, recursive: bool) -> list[Path]:
                 raise UsageError(f"{argument}: no such file or folder")
         for path in paths:
             found.update(_in_folder(path, recursive=recursive) if path.is_dir() else [path])
-    return sorted(found)
+    return sorted(found, key=os.fsencode)
 
 
 def _in_folder(folder: Path, *, recursive: bool) -> Iterator[Path]:

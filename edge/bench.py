@@ -75,7 +75,9 @@ def measure(settings: Settings, picture: Path | None, seconds: float, rss_mb: Ca
     analyzer = Vision.load(settings).analyzer
     found = detector.detect(image)
     if not found:
-        raise UsageError(f"{picture}: no face is found in it; a bench without one would show half of the work")
+        raise UsageError(
+            f"{picture or 'demo scene'}: no face is found in it; a bench without one would show half of the work"
+        )
     crop = classifier.crop(image, found[0].box, classifier.card.crop.margin)
     calls: dict[str, Callable[[], object]] = {
         "decode": lambda: decode(data),

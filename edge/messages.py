@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic.json_schema import DEFAULT_REF_TEMPLATE
 
 from edge.vision.analyzer import Face, Summary, summarize
 from edge.vision.classifier import Label
@@ -251,13 +252,13 @@ def shown(path: str | os.PathLike[str]) -> str:
 _MODELS: dict[str, type[_Message]] = {"event": Event, "image": PublishedImage, "status": Status}
 
 
-def json_schema(name: Literal["event", "image", "status"]) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a record.
+def json_schema(name: Literal["event", "image", "status"], ref_template: str = DEFAULT_REF_TEMPLATE) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a record; `ref_template` says where its parts lie (`{model}` is the part's name).
 
     The one of `image` holds for what is published and for what `maskgate classify` prints: the fields that only a
     published record has come all together or not at all.
     """
-    schema = _MODELS[name].model_json_schema(by_alias=True, mode="serialization")
+    schema = _MODELS[name].model_json_schema(by_alias=True, mode="serialization", ref_template=ref_template)
     if name == "image":
         published = [field for field in PublishedImage.model_fields if field not in ImageRecord.model_fields]
         schema["required"] = [field for field in schema["required"] if field not in published]

@@ -84,6 +84,12 @@ class ClassifierSettings(_Section):
     mask_above: Share | None = None
     no_mask_below: Share | None = None
 
+    @model_validator(mode="after")
+    def _thresholds_do_not_cross(self) -> ClassifierSettings:
+        if self.mask_above is not None and self.no_mask_below is not None and self.no_mask_below > self.mask_above:
+            raise ValueError(f"no_mask_below ({self.no_mask_below}) is above mask_above ({self.mask_above})")
+        return self
+
 
 class DecisionSettings(_Section):
     """When a person's verdict is sure: frames that count, and the share of them that must agree."""
@@ -246,14 +252,20 @@ def _read_toml(config: Path | None) -> dict[str, Any]:
 
 
 def _unknown_variables() -> list[str]:
-    """pydantic-settings reports a misspelt nested variable but passes over a misspelt first part."""
+    """pydantic-settings reports a misspelt nested name but passes over a misspelt first part.
+
+    Of credentials only nested names are looked at: others may be somebody else's.
+    """
+    names = {name: name[len(_ENV_PREFIX) :] for name in os.environ if name.upper().startswith(_ENV_PREFIX)}
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if folder and Path(folder).is_dir():
+        names |= {f"credential {path.name}": path.name for path in Path(folder).iterdir() if "__" in path.name}
     known = Settings.model_fields.keys()
     problems = []
-    for variable in sorted(os.environ):
-        if variable.upper().startswith(_ENV_PREFIX):
-            first = variable[len(_ENV_PREFIX) :].lower().split("__")[0]
-            if first not in known:
-                problems.append(f"{variable}: no such setting{_nearest(first, known)}")
+    for shown, name in sorted(names.items()):
+        first = name.lower().split("__")[0]
+        if first not in known:
+            problems.append(f"{shown}: no such setting{_nearest(first, known)}")
     return problems
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -24,6 +25,14 @@ _COMMANDS = {
 
 class _LazyGroup(click.Group):
     """Imports a command when it is used: `--help` and `schema` load no model and no OpenCV on a slow board."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # Whoever read us has gone, as `head` does: nothing more to say, and no error of ours.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(_COMMANDS)
@@ -61,9 +70,6 @@ def main() -> None:
         for line in str(error).splitlines():
             click.echo(f"maskgate: {line}", err=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read us has gone; say nothing more
-        sys.exit(0)
     except Exception as error:
         if "--debug" in sys.argv:
             raise

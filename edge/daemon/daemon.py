@@ -71,6 +71,8 @@ class Daemon:
         while not stop.wait(_TICK_S):
             now = self._clock.monotonic()
             for worker in (*self._sources, *self._inner.values()):
+                if isinstance(worker.died_of, MaskgateError):
+                    raise worker.died_of
                 if worker.died_of is not None:
                     raise MaskgateError(f"the {worker.name} thread died: {worker.died_of!r}") from worker.died_of
             problems = self._parts.report.problems()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 
+log = logging.getLogger(__name__)
+
 _MICROSECONDS = 1_000_000
+_LIMIT_S = 1.0
 
 
 def notify(*lines: str) -> None:
@@ -14,8 +18,12 @@ def notify(*lines: str) -> None:
     if not address:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
-        connection.connect("\0" + address[1:] if address.startswith("@") else address)
-        connection.sendall("\n".join(lines).encode())
+        connection.settimeout(_LIMIT_S)
+        try:
+            connection.connect("\0" + address[1:] if address.startswith("@") else address)
+            connection.sendall("\n".join(lines).encode())
+        except OSError as error:
+            log.warning("systemd does not take %s: %s", lines[0], error.strerror)
 
 
 def watchdog_interval_s() -> float | None:

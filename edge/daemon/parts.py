@@ -15,6 +15,7 @@ from edge.daemon.pipeline import CameraLane, Context, FolderLane, Lane, Pipeline
 from edge.daemon.recorder import Recorder
 from edge.daemon.report import StatusReport
 from edge.errors import ConfigError, UnavailableError
+from edge.mqtt.connection import tls_context
 from edge.mqtt.embedded import EMBEDDED, embedded_broker_settings
 from edge.mqtt.publisher import Publisher
 from edge.mqtt.topics import Topics
@@ -132,6 +133,8 @@ def _publisher(settings: Settings, outbox: Outbox) -> Publisher | None:
         return None
     if mqtt.host == EMBEDDED:
         mqtt = embedded_broker_settings(mqtt)
+    if mqtt.tls:
+        tls_context(mqtt)  # so that a wrong file is a mistake of the configuration at the start
     return Publisher(mqtt, Topics(mqtt.prefix, settings.device_id), outbox)
 
 

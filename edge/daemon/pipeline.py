@@ -132,6 +132,7 @@ class CameraLane:
         self._people = people
         self._context = context
         self._too_small = 0
+        self._failing = False
         self._size = FrameSize(width=0, height=0)
 
     def step(self) -> bool:
@@ -143,8 +144,13 @@ class CameraLane:
         try:
             found = self._analyzer.analyze(frame.image)
         except (cv2.error, MemoryError) as error:
-            log.warning("source %s: a frame cannot be analysed: %s", self._camera.name, str(error) or "out of memory")
+            if not self._failing:
+                log.warning(
+                    "source %s: frames cannot be analysed: %s", self._camera.name, str(error) or "out of memory"
+                )
+            self._failing = True
             return True
+        self._failing = False
         faces = [face for face in found if self._counts(face.box, frame.image)]
         self.analysed += 1
         self._say(self._people.update(faces, frame.at), frame)

@@ -7,7 +7,8 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import paho.mqtt.client as mqtt
@@ -24,6 +25,7 @@ CONNECT_LIMIT_S = 4.0
 CONNACK_LIMIT_S = 8.0
 KEEPALIVE_S = 20
 _FAILURE = 0x80
+_MOST_IN_FLIGHT = 65535
 _UNSUPPORTED_PROTOCOL = (0x84, 0x01)
 _JSON = "application/json"
 
@@ -65,10 +67,12 @@ class Connection:
         on_message: Callable[[str, bytes], None] = lambda topic, payload: None,  # noqa: ARG005
     ) -> None:
         self.version = version
+        self.receive_maximum = _MOST_IN_FLIGHT
+        """How many messages the broker takes before it has confirmed the first of them."""
         self._answer: ReasonCode | None = None
         self._confirmed = on_confirmed
-        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._client = self._make_client(settings, version, client_id)
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._client.on_message = lambda _client, _data, message: on_message(message.topic, bytes(message.payload))
         if will is not None:
             self._client.will_set(will.topic, will.payload, qos=1, retain=True)
@@ -146,16 +150,8 @@ class Connection:
 
     def _connect(self, settings: MqttSettings) -> None:
         where = f"{settings.host}:{settings.port}"
-        try:
+        with _told_apart(where):
             self._client.connect(settings.host, settings.port, KEEPALIVE_S)
-        except ssl.SSLCertVerificationError as error:
-            raise UnavailableError(f"{where}: its certificate is not trusted: {error.verify_message}") from error
-        except ssl.SSLError as error:
-            raise UnavailableError(f"{where}: no TLS connection: {error.reason or error}") from error
-        except TimeoutError as error:
-            raise UnavailableError(f"{where}: does not answer") from error
-        except OSError as error:
-            raise UnavailableError(f"{where}: {error.strerror or error}") from error
         deadline = time.monotonic() + CONNACK_LIMIT_S
         while self._answer is None:
             left = deadline - time.monotonic()
@@ -168,8 +164,9 @@ class Connection:
         if self._answer.value >= _FAILURE or (self.version != "5" and self._answer.value != 0):
             raise UnavailableError(f"{where}: refuses the connection: {self._answer}")
 
-    def _on_connect(self, _client: object, _data: object, _flags: object, reason: ReasonCode, _more: object) -> None:
+    def _on_connect(self, _client: object, _data: object, _flags: object, reason: ReasonCode, more: object) -> None:
         self._answer = reason
+        self.receive_maximum = getattr(more, "ReceiveMaximum", _MOST_IN_FLIGHT)
 
     def _on_publish(self, _client: object, _data: object, number: int, reason: ReasonCode, _more: object) -> None:
         self._confirmed(number, str(reason) if reason.value >= _FAILURE else None)
@@ -182,6 +179,23 @@ class Connection:
         properties.PayloadFormatIndicator = 1
         properties.UserProperty = [("schema", schema)]
         return properties
+
+
+@contextmanager
+def _told_apart(where: str) -> Iterator[None]:
+    """What can go wrong while connecting, as an `UnavailableError` that says which it was."""
+    try:
+        yield
+    except ssl.SSLCertVerificationError as error:
+        raise UnavailableError(f"{where}: its certificate is not trusted: {error.verify_message}") from error
+    except ssl.SSLError as error:
+        raise UnavailableError(f"{where}: no TLS connection: {error.reason or error}") from error
+    except TimeoutError as error:
+        raise UnavailableError(f"{where}: does not answer") from error
+    except UnicodeError as error:
+        raise UnavailableError(f"{where}: is no name that a host can have") from error
+    except OSError as error:
+        raise UnavailableError(f"{where}: {error.strerror or error}") from error
 
 
 def tls_context(settings: MqttSettings) -> ssl.SSLContext:

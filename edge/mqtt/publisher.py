@@ -87,6 +87,7 @@ class Publisher:
                 try:
                     self._serve(connection, stop)
                 finally:
+                    self._settle()
                     with self._lock:
                         self._connection = None
                     connection.close()
@@ -128,14 +129,12 @@ class Publisher:
 
     def _exchange(self, connection: Connection) -> float:
         """Settles what came back, sends what may go out; returns how long there is nothing more to do."""
-        if self._confirmed:
-            self._outbox.confirm(self._confirmed)
-            self._confirmed = []
+        self._settle()
         with self._lock:
             status, self._status_is_new = (self._status if self._status_is_new else None), False
         if status is not None:
             connection.publish(self._topics.of("status"), status, retain=True, schema=SCHEMA_NAMES["status"])
-        room = IN_FLIGHT - len(self._in_flight)
+        room = min(IN_FLIGHT, connection.receive_maximum) - len(self._in_flight)
         if room <= 0:
             return _POLL_S
         allowed = self._allowed(room)
@@ -147,6 +146,11 @@ class Publisher:
             self._sent = message.seq
             self._allowance -= 1
         return _POLL_S if allowed else _THROTTLED_POLL_S
+
+    def _settle(self) -> None:
+        if self._confirmed:
+            self._outbox.confirm(self._confirmed)
+            self._confirmed = []
 
     def _allowed(self, wanted: int) -> int:
         """Token bucket: how many of `wanted` messages may go out now."""

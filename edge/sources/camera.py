@@ -92,9 +92,9 @@ class Camera:
             elif not self._connected:
                 state = "lost"
             elif now - self._last_frame_at > STALLED_AFTER_S:
-                state, error = "stalled", f"no frame for {now - self._last_frame_at:.0f} s"
+                state, error = "stalled", f"no frame for over {STALLED_AFTER_S:.0f} s"
             elif self._last_change_at is not None and now - self._last_change_at > FROZEN_AFTER_S:
-                state, error = "stalled", f"the same picture for {now - self._last_change_at:.0f} s"
+                state, error = "stalled", f"the same picture for over {FROZEN_AFTER_S:.0f} s"
             return SourceState(state, self._frames, max(0, self._opened - 1), self._last_frame_at, error)
 
     def _grab_until_lost(self, capture: Capture, stop: threading.Event, wake: Wake) -> bool:

@@ -43,8 +43,9 @@ class Capture(Protocol):
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown: `rtsp://user:***@host/path`."""
-    return re.sub(r"(://[^/@:]*):[^@]*@", r"\1:***@", url)
+    """The URL as it may be shown: `rtsp://user:***@host/path?password=***`."""
+    url = re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", url)
+    return re.sub(r"(?i)([?&][^=&]*(?:pass|pwd|token|key|secret|auth)[^=&]*)=[^&]*", r"\1=***", url)
 
 
 def open_capture(url: str) -> Capture:

@@ -13,6 +13,9 @@ Image: TypeAlias = NDArray[np.uint8]
 """Shape (height, width, 3), blue-green-red as OpenCV reads it. Models see RGB; their small input is what is swapped."""
 
 
+_LARGEST_SIDE = 4096
+
+
 @dataclass(frozen=True, slots=True)
 class Box:
     """A rectangle in pixels; `x`, `y` is its upper left corner."""
@@ -64,6 +67,13 @@ def face_input(image: Image, box: Box, margin: float, size: tuple[int, int]) -> 
         RGB, shape (size[1], size[0], 3). Shrunk by area averaging, enlarged linearly.
     """
     side = max(1, round(max(box.width, box.height) * (1 + 2 * margin)))
+    if side > _LARGEST_SIDE:
+        # A square far larger than any model's input would be made of padding for the most part; shrink first.
+        scale = _LARGEST_SIDE / side
+        small = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+        shrunk = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)
+        scaled = Box(*(round(value * scale) for value in (box.x, box.y, box.width, box.height)))
+        return face_input(shrunk, scaled, margin, size)
     centre_x, centre_y = box.centre
     left, top = round(centre_x - side / 2), round(centre_y - side / 2)
     height, width = image.shape[:2]

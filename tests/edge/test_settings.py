@@ -135,6 +135,10 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None
             '[[sources]]\nname = "a"\nkind = "camera"\nurl = "x"\nregion = [0.5, 0, 0.6, 1]',
             "sources.0.region: is x, y, width, height as shares of the frame and must lie inside it",
         ),
+        (
+            "[classifier]\nmask_above = 0.3\nno_mask_below = 0.4",
+            "classifier: no_mask_below (0.4) is above mask_above (0.3)",
+        ),
         ("[decision]\nagreement = 0.5", "decision.agreement: Input should be greater than 0.5"),
         ('[web]\nenabled = true\nhost = "0.0.0.0"', "web: host 0.0.0.0 is reachable from elsewhere and needs a token"),
         ('[privacy]\nsnapshots = "yes"', "privacy.snapshots: Input should be 'off', 'blurred' or 'full'"),
@@ -176,6 +180,14 @@ def test_environment_wins_over_credentials_and_credentials_over_the_file(
     mqtt = load_settings(file).mqtt
 
     assert (mqtt.username, mqtt.password.get_secret_value(), mqtt.host) == ("environment", "credential", "file")
+
+
+def test_a_misspelt_credential_is_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mqt__password").write_text("hush")
+    (tmp_path / "tls.key").write_text("somebody else's")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+
+    assert problems_of(tmp_path, "") == ("credential mqt__password: no such setting; did you mean mqtt?",)
 
 
 def test_sources_come_from_the_environment_as_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import resource
+
 import numpy as np
 import pytest
 
@@ -67,3 +69,15 @@ def test_a_box_outside_the_picture_is_an_error_that_names_it() -> None:
 
 def test_the_whole_picture_is_a_box() -> None:
     assert whole(np.zeros((30, 40, 3), np.uint8)) == Box(0, 0, 40, 30)
+
+
+def test_a_picture_that_is_all_length_costs_no_square_of_it() -> None:
+    strip = np.zeros((100, 40_000, 3), np.uint8)
+    strip[:, 19_000:21_000] = 255
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    crop = face_input(strip, whole(strip), margin=0.0, size=(128, 128))
+
+    assert crop.shape == (128, 128, 3)
+    assert crop[64, 64].tolist() == [255, 255, 255]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB; the square would be 4.8 GB
