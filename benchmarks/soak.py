@@ -423,7 +423,7 @@ class Soak:
         grown = report.rss_at_end_mb - report.rss_after_warm_up_mb
         if grown >= MEMORY_LIMIT_MB:
             report.problems.append(f"memory grew by {grown:.1f} MB")
-        for name in ("most threads, early and late", "descriptors"):
+        for name in ("threads", "descriptors"):
             before, after = (max(getattr(s, name) for s in part) for part in (early, late))
             setattr(report, name, (before, after))
             if abs(after - before) > DRIFT_LIMIT:

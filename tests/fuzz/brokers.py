@@ -81,10 +81,10 @@ class FakeBroker:
                 self._talk(client)
 
     def _talk(self, client: socket.socket) -> None:
-        client.settimeout(0.05)
         heard_at = time.monotonic()
         while not self._ended.is_set() and time.monotonic() - heard_at < self.idle_s:
             try:
+                client.settimeout(0.05)
                 came = client.recv(65536)
             except TimeoutError:
                 continue
@@ -94,6 +94,7 @@ class FakeBroker:
             for piece in self.answer(came):
                 if not piece:
                     return
+                client.settimeout(5)  # sendall counts the whole of it
                 client.sendall(piece)
 
     def __enter__(self) -> Self:
