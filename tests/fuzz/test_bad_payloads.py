@@ -66,12 +66,11 @@ _ODD = {
 }
 
 
-_TAKEN = {"a probability that is no number", "a picture without a name", "a device that is a list"}
-"""What is shown today, if not well; the others end the command."""
-_ends_listening = pytest.mark.xfail(reason="event_line takes every payload for an event; its error ends the command")
+_ends_listening = pytest.mark.xfail(reason="RecursionError and UnicodeEncodeError are not among those that are caught")
+_NOT_MENDED = {"a hundred thousand brackets", "half of a surrogate pair"}
 
 
-@pytest.mark.parametrize("name", [n if n in _TAKEN else pytest.param(n, marks=_ends_listening) for n in _ODD])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=_ends_listening) if n in _NOT_MENDED else n for n in _ODD])
 def test_an_odd_message_does_not_end_listening(listened: Callable[..., Result], name: str) -> None:
     result = listened([_ODD[name]])
 
@@ -79,7 +78,7 @@ def test_an_odd_message_does_not_end_listening(listened: Callable[..., Result], 
     assert "lobby-1" in result.output.splitlines()[-1]
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=_ends_listening) if n == "no UTF-8" else n for n in _ODD])
+@pytest.mark.parametrize("name", _ODD)
 def test_an_odd_message_does_not_end_listening_for_json(listened: Callable[..., Result], name: str) -> None:
     result = listened([_ODD[name]], "--json")
 
@@ -95,7 +94,6 @@ def test_a_message_cannot_send_commands_to_the_terminal(listened: Callable[..., 
     assert not set(result.output) & set("\x1b\x07\x9b\r")
 
 
-@pytest.mark.xfail(reason="as above")
 def test_damaged_events_do_not_end_listening(listened: Callable[..., Result]) -> None:
     rng = np.random.default_rng([SEED, 20])
     sound = [an_event().to_json().encode(), as_json(track=None, image={"path": "a.jpg", "sha256": "00"})]

@@ -39,7 +39,7 @@ def in_child(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("format_", sorted(SOUND))
 def test_a_damaged_picture_is_read_or_refused_and_nothing_else(format_: str, tmp_path: Path) -> None:
-    progress, count = tmp_path / "progress", cases(2500)
+    progress, count = tmp_path / "progress", cases(2100)
     program = "import sys, runpy; runpy.run_module('fuzz.decode_batch', run_name='__main__', alter_sys=True)"
     ended = in_child(program, format_, str(SEED), "0", str(count), str(progress))
 
@@ -137,9 +137,6 @@ def scan_bomb(side: int, scans: int) -> bytes:
     return b"\xff\xd8" + quantizer + frame + tables + first + scans * scan + b"\xff\xd9"
 
 
-@pytest.mark.xfail(
-    reason="scans are not counted: a file of 1 MB keeps 64 megapixels busy for 50 s, and the watchdog bites"
-)
 def test_a_jpeg_of_thousands_of_scans_is_refused() -> None:
     assert decode(scan_bomb(64, 10)).shape == (64, 64, 3)
 
