@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
+import signal
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -55,22 +57,27 @@ def find_pictures(arguments: Iterable[str], *, recursive: bool) -> list[Path]:
 
 
 def _in_folder(folder: Path, *, recursive: bool) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
+    unreadable: list[Path] = []
+    for parent, folders, names in os.walk(folder, onerror=lambda error: unreadable.append(Path(error.filename))):
         folders[:] = sorted(name for name in folders if not name.startswith(".")) if recursive else []
         for name in names:
             path = Path(parent, name)
-            if not name.startswith(".") and path.is_file() and _is_picture(path):
+            if not name.startswith(".") and _is_picture(path):
                 yield path
+    yield from unreadable  # each becomes a record that says why
 
 
 def _is_picture(path: Path) -> bool:
-    if path.suffix.lower() in PICTURE_SUFFIXES:
-        return True
+    """By its name or its first bytes; what cannot even be looked at counts, so that it is named."""
     try:
+        if not path.is_file():
+            return False
+        if path.suffix.lower() in PICTURE_SUFFIXES:
+            return True
         with path.open("rb") as file:
             return looks_like_picture(file.read(16))
     except OSError:
-        return False
+        return path.suffix.lower() in PICTURE_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +120,15 @@ def classify_all(paths: Sequence[Path], job: Job, processes: int) -> Iterator[Im
         ModelError: a model cannot be loaded.
         UnavailableError: a worker process was killed from outside, most often for want of memory.
     """
-    vision = job.vision()
-    if processes == 1:
-        for path in paths:
-            yield classify(path, vision)
-        return
-    del vision  # it was loaded to find out that it can be
+    vision = job.vision()  # also where others will do the work: now is the time to find out that it cannot be loaded
+    return (classify(path, vision) for path in paths) if processes == 1 else _in_processes(paths, job, processes)
+
+
+def _in_processes(paths: Sequence[Path], job: Job, processes: int) -> Iterator[ImageRecord]:
     pool = ProcessPoolExecutor(processes, get_context("spawn"), _start_worker, (job,))
     try:
+        with _without_interrupts():
+            wait([pool.submit(_nothing) for _ in range(processes)], timeout=0)
         waiting: deque[Future[ImageRecord]] = deque()
         for path in paths:
             waiting.append(pool.submit(_classify_in_worker, path))
@@ -133,7 +141,22 @@ def classify_all(paths: Sequence[Path], job: Job, processes: int) -> Iterator[Im
             "a worker process was killed, most often for want of memory; use fewer --jobs"
         ) from error
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        # To the end: workers that are left alone would hold our output open and wait for work for ever.
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes that start in this block inherit that Ctrl-C is not for them; the terminal sends it to all."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _nothing() -> None:
+    """Makes a pool start a process."""
 
 
 _worker_vision: Vision | None = None

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from edge.assembly import load_classifier_of, load_detector_of
 from edge.errors import MaskgateError, UnavailableError
-from edge.mqtt.connection import Connection, UnsupportedProtocolError
+from edge.mqtt.connection import Connection, UnsupportedProtocolError, tls_context
 from edge.mqtt.embedded import EMBEDDED
-from edge.settings import CameraSource, FolderSource, Settings
+from edge.settings import CameraSource, FolderSource, MqttSettings, Settings
 from edge.sources.capture import open_capture
 from edge.vision.tflite import runtime_name
 
@@ -38,6 +38,8 @@ def run_checks(settings: Settings, *, offline: bool) -> Iterator[Outcome]:
     yield _attempt("runtime", runtime_name)
     yield _attempt("detector", lambda: load_detector_of(settings).model.identity)
     yield _attempt("classifier", lambda: load_classifier_of(settings).model.identity)
+    if settings.mqtt.tls:
+        yield _attempt("tls", lambda: _certificates(settings.mqtt))
     if offline:
         return
     yield _attempt("state_dir", lambda: _writable(settings.state_dir))
@@ -55,6 +57,13 @@ def _attempt(what: str, action: Callable[[], str]) -> Outcome:
         return Outcome(what, action())
     except MaskgateError as error:
         return Outcome(what, "", error)
+    except OSError as error:
+        return Outcome(what, "", UnavailableError(f"{error.filename}: {error.strerror}"))
+
+
+def _certificates(mqtt: MqttSettings) -> str:
+    tls_context(mqtt)
+    return str(mqtt.ca_file or "the system's authorities")
 
 
 def _writable(folder: Path) -> str:

@@ -127,6 +127,20 @@ class Outbox:
             self._confirmed.update(seqs)
             self._delete_confirmed()
 
+    def drop(self, seq: int) -> None:
+        """Gives up a message that the broker will never take, and counts it."""
+        with self._lock:
+            self._dropped += 1
+            for store in (MEMORY, DISK):
+                try:
+                    with self._transaction():
+                        self._db.execute(f"UPDATE {store}.file SET dropped = 1 WHERE seq = ?", (seq,))
+                        self._db.execute(f"DELETE FROM {store}.message WHERE seq = ?", (seq,))
+                        if store == DISK:
+                            self._set_counter("dropped", self._dropped)
+                except sqlite3.Error as error:
+                    self._degrade(error)
+
     def files(self, source: str) -> list[FileDone]:
         """Files of a source that are recorded but not yet known to be moved or deleted."""
         with self._lock:

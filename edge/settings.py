@@ -15,7 +15,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -34,6 +43,12 @@ _TOPIC_PREFIX = r"^[^#+\x00/$]([^#+\x00]*[^#+\x00/])?$"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _named_path(path: object) -> object:
+    if not str(path).strip():
+        raise ValueError("is empty, which would be whatever folder the program is started in")
+    return path
 
 
 class _Section(BaseModel):
@@ -64,7 +79,7 @@ class FolderSource(_Section):
 
     kind: Literal["folder"]
     name: Name
-    path: Path
+    path: Annotated[Path, BeforeValidator(_named_path)]
     on_done: Literal["keep", "delete"] = "keep"
 
 
@@ -103,7 +118,7 @@ class DecisionSettings(_Section):
 class MqttSettings(_Section):
     host: str = "localhost"
     port: int = Field(default=1883, ge=1, le=65535)
-    username: str = ""
+    username: str = Field(default="", max_length=1024)
     password: SecretStr = SecretStr("")
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
     prefix: str = Field(default="maskgate", pattern=_TOPIC_PREFIX, max_length=128)
@@ -121,6 +136,8 @@ class MqttSettings(_Section):
     def _tls_files_need_tls(self) -> MqttSettings:
         if not self.tls and (self.ca_file or self.cert_file or self.key_file):
             raise ValueError("ca_file, cert_file and key_file have no effect without tls = true")
+        if self.password.get_secret_value() and not self.username:
+            raise ValueError("password is only sent together with a username")
         if bool(self.cert_file) != bool(self.key_file):
             raise ValueError("cert_file and key_file belong together")
         return self
@@ -194,6 +211,15 @@ class Settings(BaseSettings):
                 raise ValueError(f"two sources are named {name!r}")
         return sources
 
+    @model_validator(mode="after")
+    def _folders_are_apart(self) -> Settings:
+        folders = [source.path.absolute() for source in self.sources if isinstance(source, FolderSource)]
+        if self.state_dir.absolute() in folders:
+            raise ValueError("sources: a watched folder is the state_dir itself; make it a folder inside")
+        if len(set(folders)) < len(folders):
+            raise ValueError("sources: two of them watch the same folder")
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -205,7 +231,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         credentials = NestedSecretsSettingsSource(
             file_secret_settings,
-            secrets_dir=os.environ.get("CREDENTIALS_DIRECTORY"),
+            secrets_dir=os.environ.get("CREDENTIALS_DIRECTORY") or None,
             secrets_dir_missing="ok",
             secrets_prefix="",
             secrets_nested_delimiter="__",
@@ -229,6 +255,10 @@ def load_settings(config: Path | None = None) -> Settings:
         settings = Settings(**values)
     except ValidationError as error:
         raise ConfigError(*problems, *(_problem(details) for details in error.errors())) from error
+    except UnicodeError:
+        raise ConfigError(*problems, "credentials: one of them is not UTF-8") from None
+    except OSError as error:
+        raise ConfigError(*problems, f"credentials: {error.filename}: {error.strerror}") from error
     except SettingsError as error:
         field = re.search(r'field "(\w+)"', str(error))
         raise ConfigError(*problems, f"{field[1] if field else 'environment'}: is not valid JSON") from error
@@ -266,6 +296,9 @@ def _unknown_variables() -> list[str]:
         first = name.lower().split("__")[0]
         if first not in known:
             problems.append(f"{shown}: no such setting{_nearest(first, known)}")
+        elif "__" in name and not _is_section(first):
+            problems.append(f"{shown}: {first} has no parts" + ("; it is given as JSON" if first == "sources" else ""))
+    problems += [f"{name}: is not UTF-8" for name in sorted(names) if not _is_utf8(os.environ.get(name, ""))]
     return problems
 
 
@@ -275,9 +308,25 @@ def _problem(details: ErrorDetails) -> str:
     if len(where) > 2 and where[0] == "sources":
         del where[2]  # the kind, which pydantic puts between the index and the key
     message = details["msg"].removeprefix("Value error, ")
+    if details["type"].startswith("union_tag"):
+        where.append("kind")
+        message = "is camera or folder"
     if details["type"] == "extra_forbidden":
         message = f"no such key{_nearest(where[-1], _keys_beside(where))}"
     return f"{'.'.join(where) or 'configuration'}: {message}"
+
+
+def _is_section(key: str) -> bool:
+    annotation = Settings.model_fields[key].annotation
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _keys_beside(where: list[str]) -> Iterable[str]:

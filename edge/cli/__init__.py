@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+import threading
 from importlib import import_module
+from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from edge import __version__
-from edge.errors import MaskgateError
+from edge.errors import MaskgateError, UnavailableError
 
 _INTERNAL_ERROR = 70
+_INTERRUPTED = 130
 _COMMANDS = {
     "run": "The daemon: all configured sources, until SIGTERM.",
     "classify": "Classify pictures, folders or globs once.",
@@ -33,6 +38,10 @@ class _LazyGroup(click.Group):
             # Whoever read us has gone, as `head` does: nothing more to say, and no error of ours.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG):
+                raise
+            return _no_output(error)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(_COMMANDS)
@@ -57,21 +66,52 @@ def cli(debug: bool) -> None:  # noqa: FBT001  read from the command line by `ma
 
 def main() -> None:
     """Entry point: every error becomes one line on stderr and its exit code."""
+    _prepare_streams()
+    _leave(_run())
+
+
+def _run() -> int:
     try:
-        sys.exit(cli(standalone_mode=False) or 0)
-    except click.exceptions.Abort:
-        sys.exit(130)
+        return int(cli(standalone_mode=False) or 0)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return _INTERRUPTED
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except MaskgateError as error:
         if "--debug" in sys.argv:
             raise
         for line in str(error).splitlines():
             click.echo(f"maskgate: {line}", err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except Exception as error:
         if "--debug" in sys.argv:
             raise
         click.echo(f"maskgate: internal error: {error!r}; run again with --debug and report it", err=True)
-        sys.exit(_INTERNAL_ERROR)
+        return _INTERNAL_ERROR
+
+
+def _prepare_streams() -> None:
+    """Records are UTF-8 whatever the terminal is; a stream that whoever started us has closed takes everything."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  for as long as we live
+        getattr(sys, name).reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends the process, at once if a thread hangs in a camera's driver: that one would be torn down in the middle."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            code = code or _no_output(error)
+    if threading.active_count() > 1:
+        os._exit(code)
+    sys.exit(code)
+
+
+def _no_output(error: OSError) -> int:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    click.echo(f"maskgate: output cannot be written: {error.strerror}", err=True)
+    return UnavailableError.exit_code

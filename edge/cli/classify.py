@@ -52,6 +52,8 @@ def classify(
     settings = _with_models(load_settings(config), detector, classifier)
     pictures = find_pictures(paths, recursive=not no_recursive)
     records = classify_all(pictures, Job(settings, whole_faces=faces == "whole"), min(jobs, max(1, len(pictures))))
+    if output is not None and output.exists() and any(path.exists() and path.samefile(output) for path in pictures):
+        raise UsageError(f"{output}: is one of the pictures")
     failed = 0
     with _opened(output) as file:
         sink: RecordSink = CsvSink(file) if format_ == "csv" else JsonLinesSink(file)

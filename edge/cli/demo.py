@@ -19,8 +19,10 @@ def demo(port: int, seconds: float, url: str) -> None:
     """The main job with nothing set up: an embedded broker, the daemon on a moving scene, and its events."""
     from edge.daemon.demo import free_port, run_demo
     from edge.daemon.logs import set_up_logs
-    from edge.errors import UnavailableError
+    from edge.errors import UnavailableError, UsageError
 
+    if not url:
+        raise UsageError("--source: is empty")
     set_up_logs("warning")
     port = port or free_port()
     stop = threading.Event()

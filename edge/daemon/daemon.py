@@ -25,8 +25,9 @@ PUBLISHER_HUNG_AFTER_S = 180.0
 """Likewise for the publisher, which waits up to a minute between two tries and as long again for a name server."""
 STATUS_EVERY_S = 60.0
 _TICK_S = 0.25
-# Together under the 5 s that a stop may take. A source may hang in its driver and is not waited for.
-_STOP_PIPELINE_S, _STOP_RECORDER_S, _STOP_PUBLISHER_S, _STOP_BROKER_S = 1.0, 0.5, 3.2, 0.3
+# Together under the 5 s that a stop may take. A source may hang in its driver; it is waited for while the others stop.
+_STOP_PIPELINE_S, _STOP_RECORDER_S, _STOP_PUBLISHER_S, _STOP_BROKER_S = 1.0, 0.5, 2.8, 0.3
+_STOP_SOURCE_S = 0.3
 
 
 class Daemon:
@@ -62,7 +63,9 @@ class Daemon:
         self._inner["recorder"] = Worker("recorder", parts.recorder.run, _STOP_RECORDER_S)
         self._inner["pipeline"] = Worker("pipeline", parts.pipeline.run, _STOP_PIPELINE_S)
         for name, (source, _) in parts.sources.items():
-            self._sources.append(Worker(f"source {name}", partial(source.watch, wake=parts.pipeline.wake), 0))
+            self._sources.append(
+                Worker(f"source {name}", partial(source.watch, wake=parts.pipeline.wake), _STOP_SOURCE_S)
+            )
 
     def _watch_over(self, stop: threading.Event) -> None:
         ready_by = self._clock.monotonic() + FIRST_LOOK_LIMIT_S
@@ -115,6 +118,8 @@ class Daemon:
             parts.publisher.set_status(parts.report.make(stopping=True).to_json())
             self._stop("publisher", parts.publisher.wake)
         self._stop("broker", lambda: None)
+        for source in self._sources[:1]:
+            source.join()
         parts.close()
 
     def _stop(self, name: str, wake: Callable[[], None]) -> None:

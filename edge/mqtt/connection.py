@@ -26,6 +26,7 @@ CONNACK_LIMIT_S = 8.0
 KEEPALIVE_S = 20
 _FAILURE = 0x80
 _MOST_IN_FLIGHT = 65535
+_LARGEST_PACKET = 268_435_455
 _UNSUPPORTED_PROTOCOL = (0x84, 0x01)
 _JSON = "application/json"
 
@@ -69,6 +70,8 @@ class Connection:
         self.version = version
         self.receive_maximum = _MOST_IN_FLIGHT
         """How many messages the broker takes before it has confirmed the first of them."""
+        self.largest_packet = _LARGEST_PACKET
+        """In bytes; the broker ends the connection on a larger one."""
         self._answer: ReasonCode | None = None
         self._confirmed = on_confirmed
         self._client = self._make_client(settings, version, client_id)
@@ -167,6 +170,7 @@ class Connection:
     def _on_connect(self, _client: object, _data: object, _flags: object, reason: ReasonCode, more: object) -> None:
         self._answer = reason
         self.receive_maximum = getattr(more, "ReceiveMaximum", _MOST_IN_FLIGHT)
+        self.largest_packet = getattr(more, "MaximumPacketSize", _LARGEST_PACKET)
 
     def _on_publish(self, _client: object, _data: object, number: int, reason: ReasonCode, _more: object) -> None:
         self._confirmed(number, str(reason) if reason.value >= _FAILURE else None)
@@ -179,6 +183,11 @@ class Connection:
         properties.PayloadFormatIndicator = 1
         properties.UserProperty = [("schema", schema)]
         return properties
+
+
+def _no_pass_phrase() -> bytes:
+    """Nobody is there to type one; without this, OpenSSL asks on the terminal."""
+    return b""
 
 
 @contextmanager
@@ -210,7 +219,7 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext:
         raise ConfigError(f"mqtt.ca_file: {settings.ca_file}: {error.strerror or error}") from error
     if settings.cert_file:
         try:
-            context.load_cert_chain(settings.cert_file, settings.key_file)
+            context.load_cert_chain(settings.cert_file, settings.key_file, password=_no_pass_phrase)
         except OSError as error:
             raise ConfigError(f"mqtt.cert_file, mqtt.key_file: {error.strerror or error}") from error
     return context

@@ -29,6 +29,8 @@ STEADY_AFTER_S = 30.0
 FAREWELL_S = 1.5
 _POLL_S = 1.0
 _THROTTLED_POLL_S = 0.05
+_ROOM_FOR_HEADER = 512
+"""Bytes of a packet beside its payload: topic, properties, lengths."""
 
 
 class Publisher:
@@ -57,6 +59,8 @@ class Publisher:
         self._in_flight: dict[int, int] = {}
         self._confirmed: list[int] = []
         self._refusal: str | None = None
+        self._resend_at: float | None = None
+        """After a refusal: when what is not confirmed is sent again."""
         self._allowance = RATE_PER_S
         self._allowed_at = clock()
         self.turned_at = clock()
@@ -107,7 +111,7 @@ class Publisher:
             return None
         with self._lock:
             self._connection, self._status_is_new = connection, self._status is not None
-        self._sent, self._in_flight, self._confirmed, self._refusal = 0, {}, [], None
+        self._sent, self._in_flight, self._confirmed, self._refusal, self._resend_at = 0, {}, [], None, None
         self.problem = None
         log.info("connected to %s:%d with MQTT %s", self._settings.host, self._settings.port, self._version)
         return connection
@@ -121,29 +125,36 @@ class Publisher:
                 self._trouble("the connection was lost")
                 return
             timeout_s = self._exchange(connection)
-            if self._refusal is not None:
-                self._trouble(f"the broker refuses our messages: {self._refusal}")
-                stop.wait(REFUSED_PAUSE_S)
-                return
         self._farewell(connection)
 
     def _exchange(self, connection: Connection) -> float:
         """Settles what came back, sends what may go out; returns how long there is nothing more to do."""
         self._settle()
+        if self._refusal is not None:
+            self._trouble(f"the broker refuses our messages: {self._refusal}")
+            self._refusal, self._resend_at = None, self._clock() + REFUSED_PAUSE_S
         with self._lock:
             status, self._status_is_new = (self._status if self._status_is_new else None), False
         if status is not None:
             connection.publish(self._topics.of("status"), status, retain=True, schema=SCHEMA_NAMES["status"])
+        if self._resend_at is not None:
+            if self._clock() < self._resend_at or self._in_flight:
+                return _POLL_S
+            self._sent, self._resend_at = 0, None
         room = min(IN_FLIGHT, connection.receive_maximum) - len(self._in_flight)
         if room <= 0:
             return _POLL_S
         allowed = self._allowed(room)
         for message in self._outbox.batch(self._sent, allowed) if allowed else ():
+            self._sent = message.seq
+            if len(message.payload.encode()) + _ROOM_FOR_HEADER > connection.largest_packet:
+                log.error("message %d is larger than the broker takes, and dropped", message.seq)
+                self._outbox.drop(message.seq)
+                continue
             number = connection.publish(
                 self._topics.of(message.topic), message.payload, schema=SCHEMA_NAMES[message.topic]
             )
             self._in_flight[number] = message.seq
-            self._sent = message.seq
             self._allowance -= 1
         return _POLL_S if allowed else _THROTTLED_POLL_S
 
@@ -180,6 +191,8 @@ class Publisher:
             self._refusal = refusal
         elif seq:
             self._confirmed.append(seq)
+            if self._resend_at is None:
+                self.problem = None
 
     def _trouble(self, problem: str) -> None:
         if problem != self.problem:

@@ -58,7 +58,10 @@ def open_capture(url: str) -> Capture:
         return DemoCapture()
     if url.startswith("picamera:"):
         return PiCapture(url.removeprefix("picamera:"))
-    return OpenCvCapture(url)
+    try:
+        return OpenCvCapture(url)
+    except OSError as error:
+        raise UnavailableError(f"{without_password(url)[:200]}: {error.strerror}") from error
 
 
 class OpenCvCapture:

@@ -301,7 +301,7 @@ class Folder:
 
 
 def _is_left_alone(name: str) -> bool:
-    return name.startswith(".") or name.endswith(IGNORED_SUFFIXES)
+    return name.startswith(".") or name.lower().endswith(IGNORED_SUFFIXES)
 
 
 def _is_file(mode: int) -> bool:

@@ -13,6 +13,10 @@ _LONGEST_NAME = 255 - len(f".{UNFINISHED}") - len("-1234567")
 """In bytes: what file systems allow, less what a number and the record's temporary name add."""
 
 
+_LONGEST_SUFFIX = 16
+"""In characters; what is longer is no suffix but a name with a dot in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What a file is called in .processing/: its name, or `.NUMBER.ATTEMPTS~NAME` where one of the two is not 0.
@@ -38,8 +42,10 @@ class Claim:
 def free_name(folder: Path, name: str) -> str:
     """`name`, or `stem-1.ext` and on, such that neither it nor its .json is taken in `folder`."""
     stem, suffix = Path(name).stem, Path(name).suffix
+    if len(suffix) > _LONGEST_SUFFIX:
+        stem, suffix = name, ""
     while len(os.fsencode(f"{stem}{suffix}")) > _LONGEST_NAME:
-        stem, suffix = (stem[:-1], suffix) if stem else (stem, suffix[:-1])
+        stem = stem[:-1]
 
     def numbered(number: int) -> str:
         return f"{stem}-{number}{suffix}" if number else f"{stem}{suffix}"

@@ -14,6 +14,8 @@ from edge.errors import ImageError
 
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_WITHOUT_LENGTH = frozenset([0x01, *range(0xD0, 0xD9)])
+_MOST_MARKERS, _MOST_SCANS = 2000, 200
+"""Far above what any camera writes (a progressive JPEG has about ten scans); above that it is made to cost time."""
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 
 
@@ -51,7 +53,9 @@ def probe(data: bytes) -> Header:
 def _jpeg(data: bytes) -> tuple[int, int]:
     size = None
     at = 2
-    while True:
+    if data.count(b"\xff\xda") > _MOST_SCANS:
+        raise ImageError(f"the JPEG has more than {_MOST_SCANS} scans, each of which costs as much as a picture")
+    for _ in range(_MOST_MARKERS):
         if data[at] != 0xFF:
             raise ImageError(f"the JPEG is damaged at byte {at}")
         marker = data[at + 1]
@@ -66,6 +70,8 @@ def _jpeg(data: bytes) -> tuple[int, int]:
                 height, width = struct.unpack_from(">HH", data, at + 5)
                 size = width, height
             at += 2 + struct.unpack_from(">H", data, at + 2)[0]
+    else:
+        raise ImageError(f"the JPEG has more than {_MOST_MARKERS} parts before its picture")
     if size is None:
         raise ImageError("the JPEG holds no picture")
     # In the coded data an FF is always followed by 00 or a restart mark, so this is the real end.

@@ -14,6 +14,7 @@ from edge.vision.geometry import Box, Image
 
 _NMS_IOU = 0.3
 _CANDIDATES = 5000
+_SMALLEST_SIDE = 64
 
 
 class YunetDetector:
@@ -46,10 +47,15 @@ class YunetDetector:
         if scale < 1:
             small = (max(1, round(width * scale)), max(1, round(height * scale)))
             image = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)
+        # OpenCV reads beyond the pixels of pictures that are smaller than the network's coarsest grid.
+        right, below = (max(0, _SMALLEST_SIDE - side) for side in (image.shape[1], image.shape[0]))
+        if right or below:
+            image = np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)
         self._network.setInputSize((image.shape[1], image.shape[0]))
         _, rows = self._network.detect(image)
         found = []
-        for x, y, box_width, box_height, *_, score in [] if rows is None else rows / np.append(np.full(14, scale), 1):
+        rows = np.zeros((0, 15)) if rows is None else rows[np.isfinite(rows).all(axis=1)]
+        for x, y, box_width, box_height, *_, score in rows / np.append(np.full(14, scale), 1):
             box = Box(round(x), round(y), round(box_width), round(box_height)).clipped(width, height)
             if box is not None:
                 found.append(Detection(box, min(1.0, float(score))))

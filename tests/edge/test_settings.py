@@ -128,7 +128,7 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None
         ('[mqtt]\nprefix = "a/#"', "mqtt.prefix: String should match"),
         ('[mqtt]\nca_file = "x"', "mqtt: ca_file, cert_file and key_file have no effect without tls = true"),
         ('[[sources]]\nname = "a"\nkind = "camera"', "sources.0.url: Field required"),
-        ('[[sources]]\nname = "a"\nkind = "fax"', "sources.0: Input tag 'fax'"),
+        ('[[sources]]\nname = "a"\nkind = "fax"', "sources.0.kind: is camera or folder"),
         ('[[sources]]\nname = "a b"\nkind = "folder"\npath = "x"', "sources.0.name: String should match"),
         ('[[sources]]\nname = "a"\nkind = "camera"\nurl = "x"\nrotate = 45', "sources.0.rotate: Input should be 0, 90"),
         (
@@ -204,6 +204,48 @@ def test_environment_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch, v
 
     with pytest.raises(ConfigError, match="is not valid JSON"):
         load_settings()
+
+
+def test_a_credential_that_cannot_be_read_is_told_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mqtt__password").write_bytes(b"hush-\xe4")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+
+    problems = problems_of(tmp_path, '[mqtt]\nusername = "a"')
+
+    assert problems == ("credentials: one of them is not UTF-8",)
+    assert "hush" not in repr(problems)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "problem"),
+    [
+        ("MASKGATE_DEVICE_ID__X", "1", "MASKGATE_DEVICE_ID__X: device_id has no parts"),
+        ("MASKGATE_SOURCES__0__URL", "x", "MASKGATE_SOURCES__0__URL: sources has no parts; it is given as JSON"),
+        ("MASKGATE_MQTT__USERNAME", "\udcff", "MASKGATE_MQTT__USERNAME: is not UTF-8"),
+    ],
+)
+def test_a_variable_that_cannot_be_meant_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, problem: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    assert problems_of(tmp_path, "")[0] == problem
+
+
+@pytest.mark.parametrize(
+    ("paths", "problem"),
+    [
+        ([""], "sources.0.path: is empty"),
+        (["STATE"], "configuration: sources: a watched folder is the state_dir itself"),
+        (["/in", "/in"], "configuration: sources: two of them watch the same folder"),
+    ],
+)
+def test_folders_that_cannot_be_meant_are_refused(tmp_path: Path, paths: list[str], problem: str) -> None:
+    text = f'state_dir = "{tmp_path}"\n'
+    for number, path in enumerate(paths):
+        text += f'[[sources]]\nname = "s{number}"\nkind = "folder"\npath = "{path.replace("STATE", str(tmp_path))}"\n'
+
+    assert problems_of(tmp_path, text)[0].startswith(problem)
 
 
 def test_a_secret_is_never_part_of_an_error(tmp_path: Path) -> None:

@@ -282,6 +282,21 @@ def test_a_topic_that_the_broker_forbids_is_told_and_retried_without_haste(
     assert caplog.text.count("refuses our messages") == 1
 
 
+def test_a_message_that_the_broker_finds_too_large_does_not_hold_up_the_rest(tmp_path: Path) -> None:
+    broker = Mosquitto(tmp_path, "allow_anonymous true\nmax_packet_size 3000")
+    broker.start()
+    sender = Sender(tmp_path, MqttSettings(port=broker.port))
+    try:
+        with sender.working():
+            sender.outbox.add([Entry((an_image_record("x" * 4000 + ".jpg"),), "inbox", "x")], time.time())
+            sender.add()
+            eventually(lambda: sender.outbox.pending()[0] == 0)
+            assert sender.outbox.dropped() == 1
+            assert [file.dropped for file in sender.outbox.files("inbox")] == [True]
+    finally:
+        broker.stop()
+
+
 def test_after_an_outage_the_backlog_comes_at_a_bounded_rate(
     tmp_path: Path, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,6 +72,22 @@ def test_an_mjpeg_stream_yields_one_event_for_a_person_who_stays(
     assert status["state"] == "running"
 
 
+def test_a_stop_while_a_stream_runs_is_clean(
+    tmp_path: Path, broker: Mosquitto, yunet: str, masked_man: list[bytes]
+) -> None:
+    """FFmpeg's threads were once torn down in the middle: SIGABRT at every other stop."""
+    server = MjpegServer(masked_man, frame_s=0.03)
+    try:
+        config = config_for(tmp_path, broker.port, server.url, yunet)
+        for _ in range(4):
+            with running(config) as daemon, subscribed(tmp_path, broker.port) as subscriber:
+                eventually(lambda: source_state(subscriber) == "ok", 30)
+                daemon.terminate()
+                assert daemon.wait(10) == 0
+    finally:
+        server.stop()
+
+
 def test_an_rtsp_stream_is_read(tmp_path: Path, broker: Mosquitto, yunet: str, masked_man: list[bytes]) -> None:
     assert masked_man
     with rtsp_server(tmp_path / "jpegs") as url:

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from edge.messages import json_schema
-from support.components import eventually
+from support.components import eventually, require_program
 from support.daemon import ENVIRONMENT, maskgate
 
 
@@ -58,6 +58,47 @@ def test_csv_has_a_row_a_face_and_a_row_for_a_picture_without(pictures: Path, tm
     assert (rows[0]["image_width"], rows[0]["image_height"]) == ("512", "600")
     assert 100 < int(rows[0]["width"]) < 300
     assert rows[1]["error"] == "the file is empty"
+
+
+def test_the_output_is_left_alone_when_nothing_can_be_classified(pictures: Path, tmp_path: Path) -> None:
+    output = tmp_path / "records.jsonl"
+    output.write_text("of yesterday")
+
+    done = maskgate("classify", pictures, "-o", output, "--classifier", "none")
+
+    assert done.returncode == 78
+    assert output.read_text() == "of yesterday"
+
+
+def test_a_picture_cannot_be_its_own_output(pictures: Path, tmp_path: Path) -> None:
+    shutil.copy(pictures / "bare.jpg", tmp_path / "a.jpg")
+
+    done = maskgate("classify", tmp_path, "-o", tmp_path / "a.jpg")
+
+    assert done.returncode == 2
+    assert (tmp_path / "a.jpg").read_bytes() == (pictures / "bare.jpg").read_bytes()
+
+
+def test_names_that_the_terminal_cannot_show_are_written_as_utf8(pictures: Path, tmp_path: Path) -> None:
+    shutil.copy(pictures / "nobody.jpg", tmp_path / "schön.jpg")
+
+    done = maskgate("classify", tmp_path, PYTHONIOENCODING="ascii")
+
+    assert done.returncode == 0
+    assert records(done.stdout)[0]["path"] == str(tmp_path / "schön.jpg")
+
+
+def test_a_folder_that_may_not_be_read_is_named_and_the_rest_classified(pictures: Path, tmp_path: Path) -> None:
+    shutil.copy(pictures / "nobody.jpg", tmp_path / "a.jpg")
+    (tmp_path / "locked").mkdir(mode=0)
+    setpriv = require_program("setpriv", "util-linux")
+    drop = [setpriv, "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
+    command = [*drop, sys.executable, "-m", "edge", "classify", str(tmp_path)]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=ENVIRONMENT, check=False)
+
+    assert done.returncode == 1
+    assert [record["error"] for record in records(done.stdout)] == [None, "cannot be read: Permission denied"]
 
 
 def test_two_processes_give_the_same_records_in_the_same_order(pictures: Path) -> None:

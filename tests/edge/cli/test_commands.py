@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge import __version__
+from edge.cli.listen import event_line
 from support.broker import Mosquitto
 from support.components import end, eventually, free_port
 from support.daemon import ENVIRONMENT, maskgate, running, write_config
@@ -166,6 +167,18 @@ def test_listen_prints_events_as_they_come(tmp_path: Path, broker: Mosquitto, as
         assert "no_mask" in first
 
 
+@pytest.mark.parametrize("payload", [b"", b"[]", b'{"hello": 1}', b"\xff\xfe", b'{"device": 1}', b"null"])
+def test_listen_bears_what_is_no_event(payload: bytes) -> None:
+    assert event_line(payload).startswith("no event of ours: ")
+
+
+def test_listen_to_no_broker_is_a_mistake_of_the_configuration(tmp_path: Path) -> None:
+    done = maskgate("listen", "--config", write_config(tmp_path, ""))
+
+    assert done.returncode == 78
+    assert "mqtt.host: is ''" in done.stderr
+
+
 def test_listen_without_a_broker_ends_with_69(tmp_path: Path) -> None:
     done = maskgate("listen", "--config", write_config(tmp_path, free_port()))
 
@@ -180,6 +193,22 @@ def test_the_demo_shows_events_of_both_kinds() -> None:
     assert "no_mask" in done.stdout
     assert " mask " in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_output_that_cannot_be_written_is_no_internal_error(pictures: Path) -> None:
+    for command in (["schema"], ["classify", str(pictures / "bare.jpg"), "--faces", "whole"]):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "edge", *command],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=60,
+                env=ENVIRONMENT,
+                check=False,
+            )
+        assert done.returncode == 69, done.stderr
+        assert "output cannot be written: No space left on device" in done.stderr
 
 
 def test_the_demo_on_a_taken_port_says_so(broker: Mosquitto) -> None:

@@ -200,6 +200,11 @@ def test_a_picture_that_never_changes_is_a_frozen_camera(clock: Clock) -> None:
     assert state.error == "the same picture for over 60 s"
 
 
+def test_a_path_that_no_system_allows_is_a_source_that_is_away() -> None:
+    with pytest.raises(UnavailableError, match="File name too long"):
+        open_capture("/" + "x" * 300)
+
+
 def test_passwords_of_cameras_are_not_shown() -> None:
     assert without_password("rtsp://user:pa:ss@cam/1?x=y") == "rtsp://user:***@cam/1?x=y"
     assert without_password("rtsp://user:p@ss@cam/1") == "rtsp://user:***@cam/1"

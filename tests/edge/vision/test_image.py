@@ -171,3 +171,14 @@ def test_what_cannot_be_opened_says_why(tmp_path: Path) -> None:
         read_bytes(tmp_path / "missing.jpg")
     with pytest.raises(ImageError, match="Is a directory"):
         read_bytes(tmp_path)
+
+
+def test_a_jpeg_that_is_made_to_cost_time_is_refused_at_once() -> None:
+    jpeg = encoded(gradient(), ".jpg")
+    scans = jpeg[:-2] + b"\xff\xda\x00\x02" * 300 + b"\xff\xd9"
+    parts = jpeg[:2] + b"\xff\xe1\x00\x02" * 3000 + jpeg[2:]
+    padding = jpeg[:2] + b"\xff" * 10_000 + jpeg[2:]
+
+    for data, reason in ((scans, "more than 200 scans"), (parts, "more than 2000 parts"), (padding, "2000 parts")):
+        with pytest.raises(ImageError, match=reason):
+            decode(data)

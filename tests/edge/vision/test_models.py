@@ -210,6 +210,16 @@ def test_yunet_finds_faces_in_pictures_of_any_size(yunet: str, bare_face: Image)
     assert detector.detect(np.full((40, 40, 3), 128, np.uint8)) == []
 
 
+@pytest.mark.parametrize("size", [(1, 1), (5, 5), (20, 20), (640, 3), (3, 640), (10_000, 1)])
+def test_yunet_bears_pictures_that_are_too_small_for_it(yunet: str, size: tuple[int, int]) -> None:
+    detector = load_detector(yunet, 0.5)
+    random = np.random.default_rng(1)
+
+    for _ in range(20):
+        for found in detector.detect(random.integers(0, 256, (size[1], size[0], 3), np.uint8)):
+            assert found.box.clipped(*size) == found.box
+
+
 def test_a_detector_file_that_is_none_is_named(tmp_path: Path) -> None:
     pointer = tmp_path / "yunet.onnx"
     pointer.write_text("version https://git-lfs.github.com/spec/v1\n")
