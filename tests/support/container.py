@@ -29,11 +29,17 @@ _POWER_OFF = signal.SIGRTMIN + 4
 _SOURCES = Path("/etc/apt/sources.list.d/debian.sources")
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "LANG": "C.UTF-8"}
 
+# A thread that sleeps holds no lock of the interpreter; with one, it would stop all others.
 _STOP_THREADS = """
-import ctypes, os, sys
+import ctypes, os, sys, time
+def sleeps(thread):
+    with open(f"/proc/{thread}/stat") as stat:
+        return stat.read().rsplit(")", 1)[1].split()[0] == "S"
 SEIZE, INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000
 ptrace = ctypes.CDLL(None, use_errno=True).ptrace
 for thread in map(int, sys.argv[1:]):
+    while not sleeps(thread):
+        time.sleep(0.0005)
     for request in SEIZE, INTERRUPT:
         if ptrace(request, thread, None, None):
             raise OSError(ctypes.get_errno(), f"thread {thread}")

@@ -243,7 +243,7 @@ def test_installing_the_same_again_changes_nothing(device: Device) -> None:
 
 
 # How a process can end or hang, and within how many seconds another one must have said READY. The unit's watchdog waits
-# 30 s, which is cut to 3 here.
+# 30 s, which is cut to 3 here. Work that hangs is believed to after HUNG_AFTER_S only, which is 20 s.
 FAULTS = [
     pytest.param("kill", "SIGKILL", 10, id="killed"),
     pytest.param("kill", "SIGSEGV", 10, id="crashed"),
