@@ -14,7 +14,9 @@ from edge.sources.folder import Folder
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT_EVERY_S = 1.0
+HOUSE_EVERY_S = 1.0
+CHECKPOINT_EVERY_S = 2.0
+"""A checkpoint is two calls of fdatasync (measured with strace), so this is about one a second."""
 QUEUE_LIMIT = 10_000
 """Entries that wait to be written; beyond this, when the disk hangs, the oldest are lost, and counted."""
 BATCH = 500
@@ -42,6 +44,7 @@ class Recorder:
         self._waiting: deque[Entry] = deque()
         self._changed = threading.Condition()
         self._dirty = False
+        self._checkpoint_at = clock.monotonic()
         self.lost = 0
         self.turned_at = clock.monotonic()
         self._problems: dict[str, str] = {}
@@ -68,17 +71,18 @@ class Recorder:
         """Writes until `stop`, and then what is still queued."""
         for folder in self._folders.values():
             self._end_files(folder)
-        checkpoint_at = self._clock.monotonic()
+        house_at = self._clock.monotonic()
         while not stop.is_set():
             self.turned_at = self._clock.monotonic()
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or stop.is_set(), CHECKPOINT_EVERY_S)
+                self._changed.wait_for(lambda: self._waiting or stop.is_set(), HOUSE_EVERY_S)
             self._write_waiting()
-            if self._clock.monotonic() - checkpoint_at >= CHECKPOINT_EVERY_S:
-                checkpoint_at = self._clock.monotonic()
+            if self._clock.monotonic() - house_at >= HOUSE_EVERY_S:
+                house_at = self._clock.monotonic()
                 self._keep_house()
         self._write_waiting()
         self._keep_house()
+        self._outbox.checkpoint()
 
     def wake(self) -> None:
         """Makes `run` look at `stop`."""
@@ -112,9 +116,10 @@ class Recorder:
         dropped = self._outbox.trim(self._trusted_time())
         if dropped:
             log.warning("outbox: %d of the oldest messages dropped at its limits", dropped)
-        if self._dirty or dropped:
+        now = self._clock.monotonic()
+        if (self._dirty or dropped) and now - self._checkpoint_at >= CHECKPOINT_EVERY_S:
             self._outbox.checkpoint()
-            self._dirty = False
+            self._dirty, self._checkpoint_at = False, now
         for folder in self._folders.values():
             if folder.on_done == "delete" or folder.name in self._problems:
                 self._end_files(folder)
