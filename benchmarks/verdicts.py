@@ -2,9 +2,9 @@
 
     python benchmarks/verdicts.py ../shared/data --people 60
 
-People are heads cut from pictures of the test part (`kind` context_crop and portrait), bare and masked, that walk through a
-drawn hall at 10 frames a second: from either side, towards the camera, crossing and covering each other, some blurred. Three
-rules see the same faces of the same detector and classifier:
+People are heads cut from pictures of the test part (`kind` context_crop and portrait), bare and masked, that move through
+a drawn hall at 10 frames a second: from either side, towards the camera, crossing and covering each other, some blurred.
+Three rules see the same faces of the same detector and classifier:
 
 - `frame`: every frame's label is an event unless the last event nearby said the same (what most projects do);
 - `count`: the joined faces of a person vote with one vote each;

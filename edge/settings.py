@@ -249,12 +249,16 @@ def load_settings(config: Path | None = None) -> Settings:
     Raises:
         ConfigError: with one problem for each mistake.
     """
-    problems = _unknown_variables()
     values = _read_toml(config)
+    problems = [*_unknown_variables(), *_impossible_values(values, "")]
+    if any(key.startswith("_") for key in values):  # pydantic-settings would take them for switches of its own
+        raise ConfigError(*problems, *(f"{key}: no such key" for key in values if key.startswith("_")))
     try:
         settings = Settings(**values)
     except ValidationError as error:
         raise ConfigError(*problems, *(_problem(details) for details in error.errors())) from error
+    except RecursionError:
+        raise ConfigError(*problems, "environment: one of the variables is nested too deeply") from None
     except UnicodeError:
         raise ConfigError(*problems, "credentials: one of them is not UTF-8") from None
     except OSError as error:
@@ -277,8 +281,8 @@ def _read_toml(config: Path | None) -> dict[str, Any]:
         raise ConfigError(f"{path}: there is no such file") from None
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of a number too long to read
+        raise ConfigError(f"{path}: is not TOML: {str(error)[:200]}") from error
 
 
 def _unknown_variables() -> list[str]:
@@ -314,6 +318,19 @@ def _problem(details: ErrorDetails) -> str:
     if details["type"] == "extra_forbidden":
         message = f"no such key{_nearest(where[-1], _keys_beside(where))}"
     return f"{'.'.join(where) or 'configuration'}: {message}"
+
+
+def _impossible_values(values: dict[str, Any], prefix: str) -> list[str]:
+    """Text with a NUL byte, which no name of a file or a host can have."""
+    problems = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            problems += _impossible_values(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            problems += _impossible_values({str(index): each for index, each in enumerate(value)}, f"{prefix}{key}.")
+        elif isinstance(value, str) and "\0" in value:
+            problems.append(f"{prefix}{key}: has a NUL byte in it")
+    return problems
 
 
 def _is_section(key: str) -> bool:

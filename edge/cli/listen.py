@@ -16,13 +16,14 @@ from edge.settings import load_settings
 
 
 def event_line(payload: bytes) -> str:
-    """An event as one line for people."""
+    """An event as one line for people; what would command the terminal is spelt out."""
     try:
         event = json.loads(payload)
         where = f"{event['device']}/{event['source']}"
         what = event["image"]["path"] if event["image"] else f"person {event['track']['id']}"
-        return f"{event['time']}  {where:<20}  {event['event_type']:<9}  p_mask {event['p_mask']:.2f}  {what}"
-    except (ValueError, KeyError, TypeError):
+        line = f"{event['time']}  {where:<20}  {event['event_type']:<9}  p_mask {event['p_mask']:.2f}  {what}"
+        return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
+    except (ValueError, KeyError, TypeError, RecursionError):
         return f"no event of ours: {payload[:80]!r}"
 
 

@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 FIRST_LOOK_LIMIT_S = 10.0
 """READY waits this long for the first source to be tried."""
 HUNG_AFTER_S = 20.0
-"""A pipeline or recorder that has not turned for this long hangs, and the watchdog is no longer fed."""
+"""A pipeline or recorder that has not turned for this long hangs, and the watchdog is no longer fed. Twice the interval
+of feeding is enough where the unit sets a shorter limit."""
 PUBLISHER_HUNG_AFTER_S = 180.0
 """Likewise for the publisher, which waits up to a minute between two tries and as long again for a name server."""
 STATUS_EVERY_S = 60.0
@@ -97,8 +98,10 @@ class Daemon:
 
     def _turning(self, now: float) -> bool:
         parts = self._parts
+        feed_every_s = watchdog_interval_s()
+        limit_s = HUNG_AFTER_S if feed_every_s is None else min(HUNG_AFTER_S, 2 * feed_every_s)
         publishing = parts.publisher is None or now - parts.publisher.turned_at < PUBLISHER_HUNG_AFTER_S
-        return publishing and all(now - part.turned_at < HUNG_AFTER_S for part in (parts.pipeline, parts.recorder))
+        return publishing and all(now - part.turned_at < limit_s for part in (parts.pipeline, parts.recorder))
 
     def _say(self, problems: list[str]) -> None:
         notify(f"STATUS={'; '.join(problems) or 'running'}")

@@ -76,12 +76,13 @@ class Connection:
         self._confirmed = on_confirmed
         self._client = self._make_client(settings, version, client_id)
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._client.on_message = lambda _client, _data, message: on_message(message.topic, bytes(message.payload))
+        self._on_message = on_message
+        self._client.on_message = self._pass_on
         if will is not None:
             self._client.will_set(will.topic, will.payload, qos=1, retain=True)
         try:
             self._connect(settings)
-        except UnavailableError:
+        except BaseException:
             self.close()
             raise
 
@@ -171,6 +172,13 @@ class Connection:
         self._answer = reason
         self.receive_maximum = getattr(more, "ReceiveMaximum", _MOST_IN_FLIGHT)
         self.largest_packet = getattr(more, "MaximumPacketSize", _LARGEST_PACKET)
+
+    def _pass_on(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            return  # no topic of ours, nor of anybody who keeps to the standard
+        self._on_message(topic, bytes(message.payload))
 
     def _on_publish(self, _client: object, _data: object, number: int, reason: ReasonCode, _more: object) -> None:
         self._confirmed(number, str(reason) if reason.value >= _FAILURE else None)

@@ -24,8 +24,10 @@ IN_FLIGHT = 20
 RATE_PER_S = 200.0
 """Ceiling after an outage. 10,000 waiting messages come over in 50 s instead of in one burst."""
 REFUSED_PAUSE_S = 5.0
-STEADY_AFTER_S = 30.0
+STEADY_AFTER_S = 10.0
 """A connection that lasted this long ends the back-off; one that breaks sooner (two devices of one id) prolongs it."""
+CONFIRM_LIMIT_S = 30.0
+"""A broker that answers but confirms nothing for this long is no better than one that is away."""
 FAREWELL_S = 1.5
 _POLL_S = 1.0
 _THROTTLED_POLL_S = 0.05
@@ -57,6 +59,8 @@ class Publisher:
         self._status_is_new = False
         self._sent = 0
         self._in_flight: dict[int, int] = {}
+        self._progress_at = clock()
+        """When the broker last confirmed something, or had nothing to confirm."""
         self._confirmed: list[int] = []
         self._refusal: str | None = None
         self._resend_at: float | None = None
@@ -112,6 +116,7 @@ class Publisher:
         with self._lock:
             self._connection, self._status_is_new = connection, self._status is not None
         self._sent, self._in_flight, self._confirmed, self._refusal, self._resend_at = 0, {}, [], None, None
+        self._progress_at = self._clock()
         self.problem = None
         log.info("connected to %s:%d with MQTT %s", self._settings.host, self._settings.port, self._version)
         return connection
@@ -125,11 +130,16 @@ class Publisher:
                 self._trouble("the connection was lost")
                 return
             timeout_s = self._exchange(connection)
+            if self._in_flight and self._clock() - self._progress_at > CONFIRM_LIMIT_S:
+                self._trouble("the broker confirms nothing")
+                return
         self._farewell(connection)
 
     def _exchange(self, connection: Connection) -> float:
         """Settles what came back, sends what may go out; returns how long there is nothing more to do."""
         self._settle()
+        if not self._in_flight:
+            self._progress_at = self._clock()
         if self._refusal is not None:
             self._trouble(f"the broker refuses our messages: {self._refusal}")
             self._refusal, self._resend_at = None, self._clock() + REFUSED_PAUSE_S
@@ -187,6 +197,7 @@ class Publisher:
 
     def _on_confirmed(self, number: int, refusal: str | None) -> None:
         seq = self._in_flight.pop(number, None)
+        self._progress_at = self._clock()
         if refusal is not None:
             self._refusal = refusal
         elif seq:

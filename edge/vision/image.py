@@ -13,7 +13,7 @@ import numpy as np
 
 from edge.errors import ImageError
 from edge.vision.geometry import Image
-from edge.vision.probe import probe
+from edge.vision.probe import probe, still_picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def decode(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Image:
             f"more than the limit of {limits.max_pixels // 1_000_000} million"
         )
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(still_picture(data), np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise ImageError(f"the {header.format} is damaged: {error.err or error.code}") from error
     if image is None:

@@ -7,7 +7,7 @@ formats' own structure is enough to answer both; nothing here allocates more tha
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from edge.errors import ImageError
@@ -16,7 +16,11 @@ _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_WITHOUT_LENGTH = frozenset([0x01, *range(0xD0, 0xD9)])
 _MOST_MARKERS, _MOST_SCANS = 2000, 200
 """Far above what any camera writes (a progressive JPEG has about ten scans); above that it is made to cost time."""
-_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 256, 257, 322, 323
+_LARGEST_TILE = 1024
+"""In pixels; a small picture may be one tile of a usual size."""
+_PNG_MARK = b"\x89PNG\r\n\x1a\n"
+_PNG_NEEDED = frozenset([b"IHDR", b"PLTE", b"tRNS", b"gAMA", b"eXIf", b"IEND"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +85,41 @@ def _jpeg(data: bytes) -> tuple[int, int]:
 
 
 def _png(data: bytes) -> tuple[int, int]:
-    at = 8
-    while data[at + 4 : at + 8] != b"IEND":
-        if at + 8 > len(data):
-            raise ImageError("the PNG is cut off before its end")
-        at += 12 + int(struct.unpack_from(">I", data, at)[0])
+    for _ in _png_chunks(data):
+        pass
     width, height = struct.unpack_from(">II", data, 16)
     return width, height
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and bytes (length, kind, content, check sum) of each chunk up to the end mark."""
+    at = 8
+    while True:
+        length, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 12 + length
+        if end > len(data):
+            raise ImageError("the PNG is cut off before its end")
+        yield kind, data[at:end]
+        if kind == b"IEND":
+            return
+        at = end
+
+
+def still_picture(data: bytes) -> bytes:
+    """The picture alone: of a PNG only the chunks that its pixels need, each kind but the pixels once.
+
+    OpenCV's reader believes lengths that stand behind the end mark, crashes on damaged second frames of an animation,
+    and lets libpng write a line for every odd chunk. Other formats come back as they are. `probe` must have passed it.
+    """
+    if data[:8] != _PNG_MARK:
+        return data
+    kept: list[bytes] = [_PNG_MARK]
+    seen: set[bytes] = set()
+    for kind, chunk in _png_chunks(data):
+        if kind == b"IDAT" or (kind in _PNG_NEEDED and kind not in seen):
+            kept.append(chunk)
+        seen.add(kind)
+    return b"".join(kept)
 
 
 def _webp(data: bytes) -> tuple[int, int]:
@@ -125,14 +157,20 @@ def _tiff(data: bytes) -> tuple[int, int]:
     for index in range(struct.unpack_from(order + "H", data, directory)[0]):
         at = directory + 2 + 12 * index
         tag, kind = struct.unpack_from(order + "HH", data, at)
-        if tag in (_TIFF_WIDTH, _TIFF_HEIGHT):
+        if tag in sizes:
+            raise ImageError("the TIFF is damaged: it says its size twice")
+        if tag in (_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT):
             sizes[tag] = int(struct.unpack_from(order + ("H" if kind == 3 else "I"), data, at + 8)[0])
-    return sizes.get(_TIFF_WIDTH, 0), sizes.get(_TIFF_HEIGHT, 0)
+    width, height = sizes.get(_TIFF_WIDTH, 0), sizes.get(_TIFF_HEIGHT, 0)
+    for tile, side in ((_TIFF_TILE_WIDTH, width), (_TIFF_TILE_HEIGHT, height)):
+        if sizes.get(tile, 0) > max(side, _LARGEST_TILE):
+            raise ImageError("the TIFF has tiles that are larger than its picture")
+    return width, height
 
 
 _FORMATS: tuple[tuple[str, Callable[[bytes], bool], Callable[[bytes], tuple[int, int]]], ...] = (
     ("JPEG", lambda data: data[:3] == b"\xff\xd8\xff", _jpeg),
-    ("PNG", lambda data: data[:8] == b"\x89PNG\r\n\x1a\n", _png),
+    ("PNG", lambda data: data[:8] == _PNG_MARK, _png),
     ("WebP", lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP", _webp),
     ("BMP", lambda data: data[:2] == b"BM", _bmp),
     ("TIFF", lambda data: data[:4] in (b"II*\0", b"MM\0*"), _tiff),
