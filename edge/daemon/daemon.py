@@ -19,11 +19,10 @@ log = logging.getLogger(__name__)
 
 FIRST_LOOK_LIMIT_S = 10.0
 """READY waits this long for the first source to be tried."""
-HUNG_AFTER_S = 20.0
-"""A pipeline or recorder that has not turned for this long hangs, and the watchdog is no longer fed. Twice the interval
-of feeding is enough where the unit sets a shorter limit."""
-PUBLISHER_HUNG_AFTER_S = 180.0
-"""Likewise for the publisher, which waits up to a minute between two tries and as long again for a name server."""
+# What has not turned for so long hangs, and the watchdog is no longer fed. The pipeline turns many times a second and
+# waits for nothing, so the interval of feeding is enough, and the time that a lane asks for. The recorder waits for a
+# disk, which on an SD card can take its time; the publisher up to a minute for its next try, and for a name server.
+PIPELINE_HUNG_AFTER_S, RECORDER_HUNG_AFTER_S, PUBLISHER_HUNG_AFTER_S = 2.0, 30.0, 180.0
 STATUS_EVERY_S = 60.0
 _TICK_S = 0.25
 # Together under the 5 s that a stop may take. A source may hang in its driver; it is waited for while the others stop.
@@ -98,10 +97,13 @@ class Daemon:
 
     def _turning(self, now: float) -> bool:
         parts = self._parts
-        feed_every_s = watchdog_interval_s()
-        limit_s = HUNG_AFTER_S if feed_every_s is None else min(HUNG_AFTER_S, 2 * feed_every_s)
-        publishing = parts.publisher is None or now - parts.publisher.turned_at < PUBLISHER_HUNG_AFTER_S
-        return publishing and all(now - part.turned_at < limit_s for part in (parts.pipeline, parts.recorder))
+        turns = [
+            (parts.pipeline.turned_at, PIPELINE_HUNG_AFTER_S + parts.pipeline.patience_s),
+            (parts.recorder.turned_at, RECORDER_HUNG_AFTER_S),
+        ]
+        if parts.publisher is not None:
+            turns.append((parts.publisher.turned_at, PUBLISHER_HUNG_AFTER_S))
+        return all(now - turned_at < hung_after_s for turned_at, hung_after_s in turns)
 
     def _say(self, problems: list[str]) -> None:
         notify(f"STATUS={'; '.join(problems) or 'running'}")

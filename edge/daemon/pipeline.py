@@ -117,6 +117,11 @@ class Lane(Protocol):
     @property
     def analysed(self) -> int: ...
 
+    @property
+    def patience_s(self) -> float:
+        """How long one step may take beside what is usual."""
+        ...
+
     def step(self) -> bool:
         """Takes one picture through; False if there was none."""
         ...
@@ -124,6 +129,8 @@ class Lane(Protocol):
 
 class CameraLane:
     """Frames of one camera become events of the people in them."""
+
+    patience_s = 0.0
 
     def __init__(self, camera: Camera, analyzer: Analyzer, people: People, context: Context) -> None:
         self.analysed = 0
@@ -192,6 +199,9 @@ class CameraLane:
 
 class FolderLane:
     """Dropped-in files become a record each and an event for each decided face."""
+
+    patience_s = 25.0
+    """The largest picture that is read, a progressive JPEG of 40 megapixels, on the slowest board."""
 
     def __init__(self, folder: Folder, analyzer: Analyzer, context: Context) -> None:
         self.analysed = 0
@@ -271,7 +281,9 @@ class Pipeline:
         self._clock = clock
         self._awake = threading.Event()
         self.turned_at = clock.monotonic()
-        """When the last turn began: what the watchdog looks at."""
+        """When the last step began: what the watchdog looks at."""
+        self.patience_s = 0.0
+        """Of the lane whose step it is."""
 
     def wake(self) -> None:
         """A source has something."""
@@ -279,8 +291,11 @@ class Pipeline:
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
-            self.turned_at = self._clock.monotonic()
             self._awake.clear()
-            worked = [lane.step() for lane in self._lanes]
-            if not any(worked):
+            worked = False
+            for lane in self._lanes:
+                self.turned_at, self.patience_s = self._clock.monotonic(), lane.patience_s
+                worked |= lane.step()
+            self.turned_at, self.patience_s = self._clock.monotonic(), 0.0
+            if not worked:
                 self._awake.wait(_IDLE_S)

@@ -242,14 +242,14 @@ def test_installing_the_same_again_changes_nothing(device: Device) -> None:
     assert device.main_pid() == process
 
 
-# How a process can end or hang, and within how many seconds another one must have said READY. The unit's watchdog waits
-# 30 s, which is cut to 3 here. Work that hangs is believed to after HUNG_AFTER_S only, which is 20 s.
+# How a process can end or hang, and within how many seconds another one must have said READY, with the unit as it is
+# shipped. A quiet machine does all of them in under 10 s; a hang, which the watchdog has to find, gets 2 s more here.
 FAULTS = [
     pytest.param("kill", "SIGKILL", 10, id="killed"),
     pytest.param("kill", "SIGSEGV", 10, id="crashed"),
-    pytest.param("kill", "SIGSTOP", 10, id="stopped"),
-    pytest.param("hang", "main", 10, id="main thread hangs"),
-    pytest.param("hang", "work", 35, id="work hangs"),
+    pytest.param("kill", "SIGSTOP", 12, id="stopped"),
+    pytest.param("hang", "main", 12, id="main thread hangs"),
+    pytest.param("hang", "work", 12, id="work hangs"),
 ]
 
 
@@ -257,8 +257,6 @@ FAULTS = [
 def test_the_unit_runs_again_and_no_message_is_lost_or_doubled(
     device: Device, pictures: Path, how: str, what: str, limit_s: float
 ) -> None:
-    device.container.write(TEST_DROPIN, "[Service]\nWatchdogSec=3\n")
-    device.restart()
     names = [f"{what}-{number:02}.jpg" for number in range(24)]
     with device.subscribed() as subscriber:
         device.drop(pictures / "bare.jpg", *names[:12])

@@ -45,7 +45,7 @@ def at_work(daemon: Daemon) -> Iterator[Worker]:
 @pytest.fixture
 def watchdog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
     """How often the watchdog has been fed; due twice a second here, and a hang is one of a second."""
-    monkeypatch.setattr(daemon_module, "HUNG_AFTER_S", 1.0)
+    monkeypatch.setattr(daemon_module, "PIPELINE_HUNG_AFTER_S", 1.0)
     monkeypatch.setattr(daemon_module, "_TICK_S", 0.05)
     monkeypatch.setenv("WATCHDOG_USEC", "1500000")
     with NotifySocket(tmp_path) as systemd:
