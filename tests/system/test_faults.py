@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -78,16 +79,19 @@ def test_a_state_directory_that_fills_up_stops_nothing_and_recovers(
         subscriber.wait_for("/image", drop(3))
         ballast = fill(disk)
         broker.kill()  # so that the backlog needs room
-        drop(60)
-        eventually(lambda: "kept in memory" in (tmp_path / "daemon.log").read_text(), 60)
+        deadline = time.monotonic() + 60
+        while "kept in memory" not in (tmp_path / "daemon.log").read_text():
+            assert time.monotonic() < deadline
+            drop(20)
+            time.sleep(0.5)
         broker.start()
         with subscribed(tmp_path, broker.port) as later:
             eventually(lambda: last_state(later) == "degraded", 90)
             ballast.unlink()
             eventually(lambda: "the disk takes messages again" in (tmp_path / "daemon.log").read_text(), 30)
             eventually(lambda: not list((inbox / ".processing").iterdir()), 60)
-            later.wait_for("/image", drop(2) - 63)
-            eventually(lambda: len([p for p in (inbox / "done").iterdir() if p.suffix == ".jpg"]) == 65, 30)
+            later.wait_for("/image", drop(2) - 3)
+            eventually(lambda: len([p for p in (inbox / "done").iterdir() if p.suffix == ".jpg"]) == sent, 60)
 
 
 def test_a_folder_on_a_full_disk_loses_no_file(tmp_path: Path, broker: Mosquitto, disk: Path, pictures: Path) -> None:
@@ -137,7 +141,8 @@ def test_a_half_open_connection_is_noticed_and_nothing_is_lost(tmp_path: Path, b
     with running(write_config(tmp_path, broker.port, DEMO)), subscribed(tmp_path, broker.port) as subscriber:
         subscriber.wait_for("/event", 1, 40)
         broker.process.send_signal(signal.SIGSTOP)
-        eventually(lambda: "broker: the connection was lost" in (tmp_path / "daemon.log").read_text(), 90)
+        noticed = re.compile("broker: the (connection was lost|broker confirms nothing)")
+        eventually(lambda: noticed.search((tmp_path / "daemon.log").read_text()), 90)
         broker.process.send_signal(signal.SIGCONT)
         before = len(subscriber.received("/event"))
         eventually(lambda: len({m.json()["seq"] for m in subscriber.received("/event")}) >= before + 5, 120)
