@@ -31,10 +31,12 @@ log = logging.getLogger(__name__)
 
 SCAN_EVERY_S = 2.0
 SETTLED_AFTER_S = 1.0
+CLAIM_AFTER_CLOSE_S = 0.3
+"""For programs that copy in two steps: Python's `shutil.copy` sets the mode after it has closed the file."""
 OPEN_SETTLED_AFTER_S = 30.0
 """For a file that was seen being written: its writer may pause, and will say when it closes it."""
 IGNORED_SUFFIXES = (".part", ".tmp", ".crdownload")
-_READ_MS = 200
+_READ_MS = 100
 _UNTOUCHED_NS = 2 * 10**9
 """A file that nobody has touched for this long before the start needs no watching."""
 PROCESSING, DONE, FAILED = ".processing", "done", "failed"
@@ -74,6 +76,8 @@ class Folder:
         self._seen: dict[str, tuple[tuple[int, int], float]] = {}
         self._claimed: deque[str] = deque()
         self._ready: dict[str, None] = {}  # in order, each once
+        self._closed: dict[str, float] = {}
+        """Files that their writer has closed, and when; ready a moment later."""
         self._open: set[str] = set()
         """Files that were seen being written and not yet closed."""
         self._begun_ns = 0
@@ -119,7 +123,8 @@ class Folder:
             events = [] if notify is None else notify.read(timeout=_READ_MS)
             overflowed = any(event.mask & _FLAGS.Q_OVERFLOW for event in events)
             gone = any(event.mask & _FLAGS.IGNORED for event in events)
-            if self._take_in(events):
+            self._take_in(events)
+            if self._promote():
                 wake()
             if overflowed or gone or self._clock() - scanned_at >= SCAN_EVERY_S:
                 scanned_at = self._clock()
@@ -128,21 +133,30 @@ class Folder:
             if gone:
                 return
 
-    def _take_in(self, events: list[inotify_simple.Event]) -> bool:
-        """Files that their writer has closed or moved here are ready at once; those that are written again are not."""
-        taken = False
+    def _take_in(self, events: list[inotify_simple.Event]) -> None:
+        """Notes files that their writer has closed or moved here; those that are written again are not ready."""
+        now = self._clock()
         with self._lock:
             for event in events:
                 if not event.name or _is_left_alone(event.name):
                     continue
                 if event.mask & _DONE_WRITING:
                     self._open.discard(event.name)
-                    self._ready.setdefault(event.name)
-                    taken = True
+                    self._closed[event.name] = now
                 elif event.mask & _WRITING:
                     self._open.add(event.name)
+                    self._closed.pop(event.name, None)
                     self._ready.pop(event.name, None)
-        return taken
+
+    def _promote(self) -> bool:
+        """Makes ready what was closed long enough ago; whether there is any."""
+        now = self._clock()
+        with self._lock:
+            ready = [name for name, since in self._closed.items() if now - since >= CLAIM_AFTER_CLOSE_S]
+            for name in ready:
+                del self._closed[name]
+                self._ready.setdefault(name)
+        return bool(ready)
 
     def _scan(self) -> None:
         """Finds what is ready. Raises OSError if the folder cannot be listed."""
@@ -164,7 +178,7 @@ class Folder:
                 # A link, hard or symbolic, is whole when it appears, and nobody closes it.
                 is_open = name in self._open and stat.S_ISREG(fact.st_mode) and fact.st_nlink == 1
                 settled = now - since >= (OPEN_SETTLED_AFTER_S if is_open else SETTLED_AFTER_S)
-                if name not in self._ready and (untouched or settled):
+                if name not in self._ready and name not in self._closed and (untouched or settled):
                     ready.append(name)
             self._seen = seen
             self._open &= facts.keys()

@@ -15,6 +15,7 @@ import cv2
 import pytest
 
 from edge.settings import FolderSource
+from edge.sources import folder as folder_module
 from edge.sources.folder import Dropped, Folder
 from edge.sources.names import free_name
 from edge.vision.geometry import Image
@@ -47,6 +48,12 @@ class Watch:
         return eventually(self.folder.take)
 
 
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock stands still here; one test looks at the moment between close and claim."""
+    monkeypatch.setattr(folder_module, "CLAIM_AFTER_CLOSE_S", 0.0)
+
+
 @pytest.fixture
 def watch(tmp_path: Path) -> Watch:
     return Watch(tmp_path / "inbox")
@@ -74,6 +81,19 @@ def test_a_file_that_was_copied_in_is_claimed_when_its_writer_closes_it(watch: W
     assert dropped.image is not None
     assert names(watch.inbox / ".processing") == ["a.jpg"]
     assert not (watch.inbox / "a.jpg").exists()
+
+
+def test_a_file_is_left_to_its_writer_for_a_moment_after_it_was_closed(
+    watch: Watch, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_module, "CLAIM_AFTER_CLOSE_S", 0.3)
+    with watch.watching():
+        (watch.inbox / "a.jpg").write_bytes(jpeg)
+        eventually(lambda: watch.folder._closed)
+        assert watch.folder.take() is None
+        (watch.inbox / "a.jpg").chmod(0o640)
+        watch.now = 0.4
+        assert watch.next().name == "a.jpg"
 
 
 def test_a_file_that_was_moved_in_is_claimed(watch: Watch, jpeg: bytes, tmp_path: Path) -> None:
