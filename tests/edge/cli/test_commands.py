@@ -49,7 +49,7 @@ def test_bench_measures_every_stage() -> None:
 
     assert list(measured["stages"]) == ["decode", "detector", "crop", "classifier", "whole"]
     assert all(0 < stage["p50_ms"] <= stage["p95_ms"] for stage in measured["stages"].values())
-    assert measured["stages"]["whole"]["p50_ms"] > measured["stages"]["detector"]["p50_ms"]
+    assert all(stage["calls"] >= 20 for stage in measured["stages"].values())
     assert measured["faces"] >= 1
     assert 20 < measured["rss_mb"] < 1000
 
