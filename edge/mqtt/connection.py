@@ -27,6 +27,7 @@ KEEPALIVE_S = 20
 _FAILURE = 0x80
 _MOST_IN_FLIGHT = 65535
 _LARGEST_PACKET = 268_435_455
+_NO_MATCHING_SUBSCRIBERS = 0x10
 _UNSUPPORTED_PROTOCOL = (0x84, 0x01)
 _JSON = "application/json"
 
@@ -43,6 +44,19 @@ class Will:
     payload: str
 
 
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The broker's answer to the message that `publish` gave this number.
+
+    `refusal` is why it did not take it, None if it did. `heard` is false where it says that nobody subscribes to the
+    topic, which MQTT 5 brokers may do and earlier ones cannot.
+    """
+
+    number: int
+    refusal: str | None
+    heard: bool
+
+
 class Connection:
     """A connected client. `poll` must be called all the time; it returns when something came or `wake` was called.
 
@@ -51,7 +65,7 @@ class Connection:
         version: `5` or `3.1.1`.
         client_id: unique for each device; two of the same name throw each other out.
         will: the Last Will, or None.
-        on_confirmed: called from `poll` with the number that `publish` gave and None, or why the broker refused it.
+        on_receipt: called from `poll` for each message that the broker has answered.
 
     Raises:
         UnsupportedProtocolError: the broker refuses this version.
@@ -64,7 +78,7 @@ class Connection:
         version: str,
         client_id: str,
         will: Will | None = None,
-        on_confirmed: Callable[[int, str | None], None] = lambda number, refusal: None,  # noqa: ARG005
+        on_receipt: Callable[[Receipt], None] = lambda receipt: None,  # noqa: ARG005
         on_message: Callable[[str, bytes], None] = lambda topic, payload: None,  # noqa: ARG005
     ) -> None:
         self.version = version
@@ -73,7 +87,7 @@ class Connection:
         self.largest_packet = _LARGEST_PACKET
         """In bytes; the broker ends the connection on a larger one."""
         self._answer: ReasonCode | None = None
-        self._confirmed = on_confirmed
+        self._on_receipt = on_receipt
         self._client = self._make_client(settings, version, client_id)
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._on_message = on_message
@@ -90,7 +104,7 @@ class Connection:
         """Hands a message to the socket.
 
         Returns:
-            The number that `on_confirmed` will name.
+            The number that its receipt will name.
         """
         return self._client.publish(topic, payload, qos, retain, self._properties(schema)).mid
 
@@ -181,7 +195,8 @@ class Connection:
         self._on_message(topic, bytes(message.payload))
 
     def _on_publish(self, _client: object, _data: object, number: int, reason: ReasonCode, _more: object) -> None:
-        self._confirmed(number, str(reason) if reason.value >= _FAILURE else None)
+        refusal = str(reason) if reason.value >= _FAILURE else None
+        self._on_receipt(Receipt(number, refusal, heard=reason.value != _NO_MATCHING_SUBSCRIBERS))
 
     def _properties(self, schema: str) -> Properties | None:
         if self.version != "5" or not schema:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from edge.backoff import Backoff
 from edge.errors import UnavailableError
 from edge.messages import SCHEMA_NAMES
-from edge.mqtt.connection import Connection, UnsupportedProtocolError, Will
+from edge.mqtt.connection import Connection, Receipt, UnsupportedProtocolError, Will
 from edge.mqtt.topics import Topics
 from edge.outbox import Outbox
 from edge.settings import MqttSettings
@@ -24,6 +24,11 @@ IN_FLIGHT = 20
 RATE_PER_S = 200.0
 """Ceiling after an outage. 10,000 waiting messages come over in 50 s instead of in one burst."""
 REFUSED_PAUSE_S = 5.0
+REJOIN_PAUSE_S = 2.0
+"""After an outage: until the first message goes out. Subscribers have lost the broker too, and need time to return."""
+REJOIN_LIMIT_S = 30.0
+"""After an outage: how long a broker that says that nobody subscribes is asked again, before its word is enough."""
+REJOIN_RETRY_S = 1.0
 STEADY_AFTER_S = 10.0
 """A connection that lasted this long ends the back-off; one that breaks sooner (two devices of one id) prolongs it."""
 CONFIRM_LIMIT_S = 30.0
@@ -64,7 +69,10 @@ class Publisher:
         self._confirmed: list[int] = []
         self._refusal: str | None = None
         self._resend_at: float | None = None
-        """After a refusal: when what is not confirmed is sent again."""
+        """After a refusal, or while nobody subscribes: when what is not confirmed is sent again."""
+        self._interrupted = False
+        """Whether the broker has been away since this program started."""
+        self._quiet_until = self._listeners_awaited_until = clock()
         self._allowance = RATE_PER_S
         self._allowed_at = clock()
         self.turned_at = clock()
@@ -107,16 +115,20 @@ class Publisher:
         will = Will(self._topics.of("availability"), "offline")
         client_id = f"{self._topics.prefix}-{self._topics.device}".replace("/", "-")
         try:
-            connection = Connection(self._settings, self._version, client_id, will, self._on_confirmed)
+            connection = Connection(self._settings, self._version, client_id, will, self._on_receipt)
         except UnavailableError as error:
             self._trouble(str(error))
+            self._interrupted = True
             if isinstance(error, UnsupportedProtocolError) and self._settings.protocol == "auto":
                 self._version = "3.1.1" if self._version == "5" else "5"
             return None
         with self._lock:
             self._connection, self._status_is_new = connection, self._status is not None
         self._sent, self._in_flight, self._confirmed, self._refusal, self._resend_at = 0, {}, [], None, None
-        self._progress_at = self._clock()
+        self._progress_at = now = self._clock()
+        if self._interrupted:
+            self._quiet_until, self._listeners_awaited_until = now + REJOIN_PAUSE_S, now + REJOIN_LIMIT_S
+        self._interrupted = True
         self.problem = None
         log.info("connected to %s:%d with MQTT %s", self._settings.host, self._settings.port, self._version)
         return connection
@@ -151,7 +163,11 @@ class Publisher:
             if self._clock() < self._resend_at or self._in_flight:
                 return _POLL_S
             self._sent, self._resend_at = 0, None
-        room = min(IN_FLIGHT, connection.receive_maximum) - len(self._in_flight)
+        if self._clock() < self._quiet_until:
+            return _THROTTLED_POLL_S
+        # One at a time while it is not known that somebody hears us, so that what is sent again stays in order.
+        most = 1 if self._awaits_listeners() else min(IN_FLIGHT, connection.receive_maximum)
+        room = most - len(self._in_flight)
         if room <= 0:
             return _POLL_S
         allowed = self._allowed(room)
@@ -195,13 +211,19 @@ class Publisher:
                 return
         connection.disconnect()
 
-    def _on_confirmed(self, number: int, refusal: str | None) -> None:
-        seq = self._in_flight.pop(number, None)
+    def _awaits_listeners(self) -> bool:
+        return self._clock() < self._listeners_awaited_until
+
+    def _on_receipt(self, receipt: Receipt) -> None:
+        seq = self._in_flight.pop(receipt.number, None)
         self._progress_at = self._clock()
-        if refusal is not None:
-            self._refusal = refusal
+        if receipt.refusal is not None:
+            self._refusal = receipt.refusal
+        elif seq and not receipt.heard and self._awaits_listeners():
+            self._resend_at = self._clock() + REJOIN_RETRY_S
         elif seq:
             self._confirmed.append(seq)
+            self._listeners_awaited_until = self._clock()
             if self._resend_at is None:
                 self.problem = None
 
