@@ -1,8 +1,7 @@
 """A watched folder: files are claimed by renaming, and end in done/ or failed/, or are deleted once published.
 
 The folder itself is the queue. inotify only wakes; a scan decides what is there, so a missed or overflowed event, a
-network mount without events, and a restart are all the same case. A file is ready when its writer closed or moved it,
-or, where no event told so, when two scans at least `SETTLED_AFTER_S` apart saw the same size and time.
+network mount without events, and a restart are all the same case. `edge.sources.readiness` knows which files are whole.
 """
 
 from __future__ import annotations
@@ -24,25 +23,16 @@ from edge.errors import ImageError
 from edge.settings import FolderSource
 from edge.sources import Monotonic, SourceState, Wake
 from edge.sources.names import UNFINISHED, Claim, complete_records, free_name
+from edge.sources.readiness import DONE_WRITING, WRITING, FileFacts, Readiness, is_left_alone
 from edge.vision.geometry import Image
 from edge.vision.image import decode, read_bytes
 
 log = logging.getLogger(__name__)
 
 SCAN_EVERY_S = 2.0
-SETTLED_AFTER_S = 1.0
-CLAIM_AFTER_CLOSE_S = 0.3
-"""For programs that copy in two steps: Python's `shutil.copy` sets the mode after it has closed the file."""
-OPEN_SETTLED_AFTER_S = 30.0
-"""For a file that was seen being written: its writer may pause, and will say when it closes it."""
-IGNORED_SUFFIXES = (".part", ".tmp", ".crdownload")
 _READ_MS = 100
-_UNTOUCHED_NS = 2 * 10**9
-"""A file that nobody has touched for this long before the start needs no watching."""
 PROCESSING, DONE, FAILED = ".processing", "done", "failed"
 _FLAGS = inotify_simple.flags
-_DONE_WRITING = _FLAGS.CLOSE_WRITE | _FLAGS.MOVED_TO
-_WRITING = _FLAGS.CREATE | _FLAGS.MODIFY
 MAX_ATTEMPTS = 4
 """A picture that has ended so many runs (for want of memory, say) would end all that follow."""
 
@@ -73,15 +63,8 @@ class Folder:
         self._inbox = settings.path
         self._clock = clock
         self._lock = threading.Lock()
-        self._seen: dict[str, tuple[tuple[int, int], float]] = {}
         self._claimed: deque[str] = deque()
-        self._ready: dict[str, None] = {}  # in order, each once
-        self._closed: dict[str, float] = {}
-        """Files that their writer has closed, and when; ready a moment later."""
-        self._open: set[str] = set()
-        """Files that were seen being written and not yet closed."""
-        self._begun_ns = 0
-        """When the program began, by the clock of the file system, with which the times of files compare."""
+        self._files = Readiness(begun_ns=0)
         self._frames = 0
         self._last_frame_at: float | None = None
         self._error: str | None = None
@@ -108,7 +91,7 @@ class Folder:
         """Events of the folder, or None where the system has none to give: then scanning alone must do."""
         try:
             notify = stack.enter_context(inotify_simple.INotify())
-            notify.add_watch(self._inbox, _DONE_WRITING | _WRITING | _FLAGS.ONLYDIR)
+            notify.add_watch(self._inbox, DONE_WRITING | WRITING | _FLAGS.ONLYDIR)
         except OSError as error:
             log.info("source %s: no events of this folder (%s); it is looked at every %.0f s", self.name,
                      error.strerror, SCAN_EVERY_S)  # fmt: skip
@@ -123,8 +106,10 @@ class Folder:
             events = [] if notify is None else notify.read(timeout=_READ_MS)
             overflowed = any(event.mask & _FLAGS.Q_OVERFLOW for event in events)
             gone = any(event.mask & _FLAGS.IGNORED for event in events)
-            self._take_in(events)
-            if self._promote():
+            with self._lock:
+                self._files.note(events, self._clock())
+                promoted = self._files.promote(self._clock())
+            if promoted:
                 wake()
             if overflowed or gone or self._clock() - scanned_at >= SCAN_EVERY_S:
                 scanned_at = self._clock()
@@ -133,57 +118,14 @@ class Folder:
             if gone:
                 return
 
-    def _take_in(self, events: list[inotify_simple.Event]) -> None:
-        """Notes files that their writer has closed or moved here; those that are written again are not ready."""
-        now = self._clock()
-        with self._lock:
-            for event in events:
-                if not event.name or _is_left_alone(event.name):
-                    continue
-                if event.mask & _DONE_WRITING:
-                    self._open.discard(event.name)
-                    self._closed[event.name] = now
-                elif event.mask & _WRITING:
-                    self._open.add(event.name)
-                    self._closed.pop(event.name, None)
-                    self._ready.pop(event.name, None)
-
-    def _promote(self) -> bool:
-        """Makes ready what was closed long enough ago; whether there is any."""
-        now = self._clock()
-        with self._lock:
-            ready = [name for name, since in self._closed.items() if now - since >= CLAIM_AFTER_CLOSE_S]
-            for name in ready:
-                del self._closed[name]
-                self._ready.setdefault(name)
-        return bool(ready)
-
     def _scan(self) -> None:
-        """Finds what is ready. Raises OSError if the folder cannot be listed."""
+        """Looks at what is there. Raises OSError if the folder cannot be listed."""
         now = self._clock()
         with os.scandir(self._inbox) as entries:
-            facts = {
-                entry.name: entry.stat(follow_symlinks=False) for entry in entries if not _is_left_alone(entry.name)
-            }
-            facts = {name: fact for name, fact in facts.items() if _is_file(fact.st_mode)}
+            facts = {entry.name: _facts(entry) for entry in entries if not is_left_alone(entry.name)}
+        files = {name: each for name, each in facts.items() if _is_file(each.mode)}
         with self._lock:
-            seen, ready = {}, []
-            for name, fact in facts.items():
-                signature = (fact.st_size, fact.st_mtime_ns)
-                before, since = self._seen.get(name, (None, now))
-                if before != signature:
-                    since = now
-                seen[name] = (signature, since)
-                untouched = fact.st_ctime_ns < self._begun_ns - _UNTOUCHED_NS
-                # A link, hard or symbolic, is whole when it appears, and nobody closes it.
-                is_open = name in self._open and stat.S_ISREG(fact.st_mode) and fact.st_nlink == 1
-                settled = now - since >= (OPEN_SETTLED_AFTER_S if is_open else SETTLED_AFTER_S)
-                if name not in self._ready and name not in self._closed and (untouched or settled):
-                    ready.append(name)
-            self._seen = seen
-            self._open &= facts.keys()
-            for name in sorted(ready, key=lambda name: (facts[name].st_mtime_ns, name)):
-                self._ready[name] = None
+            self._files.look(files, now)
             self._error, self._scanned = None, True
 
     # The pipeline's thread
@@ -202,7 +144,7 @@ class Folder:
         for target in (self._inbox / DONE, self._inbox / FAILED):
             complete_records(target)
         os.utime(self._inbox / PROCESSING)
-        self._begun_ns = (self._inbox / PROCESSING).stat().st_ctime_ns
+        self._files = Readiness((self._inbox / PROCESSING).stat().st_ctime_ns)
         left = sorted(path.name for path in (self._inbox / PROCESSING).iterdir())
         self._claimed.extend(claim for claim in left if claim not in finished)
 
@@ -217,11 +159,9 @@ class Folder:
             if self._claimed:
                 return self._read_again(self._claimed.popleft())
             with self._lock:
-                if not self._ready:
-                    return None
-                name = next(iter(self._ready))
-                del self._ready[name]
-                self._seen.pop(name, None)
+                name = self._files.take()
+            if name is None:
+                return None
             try:
                 if not _is_file((self._inbox / name).lstat().st_mode):
                     continue
@@ -314,8 +254,9 @@ class Folder:
             self._error = error
 
 
-def _is_left_alone(name: str) -> bool:
-    return name.startswith(".") or name.lower().endswith(IGNORED_SUFFIXES)
+def _facts(entry: os.DirEntry[str]) -> FileFacts:
+    found = entry.stat(follow_symlinks=False)
+    return FileFacts(found.st_mode, found.st_nlink, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _is_file(mode: int) -> bool:

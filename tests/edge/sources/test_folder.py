@@ -15,7 +15,7 @@ import cv2
 import pytest
 
 from edge.settings import FolderSource
-from edge.sources import folder as folder_module
+from edge.sources import readiness as readiness_module
 from edge.sources.folder import Dropped, Folder
 from edge.sources.names import free_name
 from edge.vision.geometry import Image
@@ -51,7 +51,7 @@ class Watch:
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock stands still here; one test looks at the moment between close and claim."""
-    monkeypatch.setattr(folder_module, "CLAIM_AFTER_CLOSE_S", 0.0)
+    monkeypatch.setattr(readiness_module, "CLAIM_AFTER_CLOSE_S", 0.0)
 
 
 @pytest.fixture
@@ -86,10 +86,10 @@ def test_a_file_that_was_copied_in_is_claimed_when_its_writer_closes_it(watch: W
 def test_a_file_is_left_to_its_writer_for_a_moment_after_it_was_closed(
     watch: Watch, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder_module, "CLAIM_AFTER_CLOSE_S", 0.3)
+    monkeypatch.setattr(readiness_module, "CLAIM_AFTER_CLOSE_S", 0.3)
     with watch.watching():
         (watch.inbox / "a.jpg").write_bytes(jpeg)
-        eventually(lambda: watch.folder._closed)
+        eventually(lambda: watch.folder._files._closed)
         assert watch.folder.take() is None
         (watch.inbox / "a.jpg").chmod(0o640)
         watch.now = 0.4
@@ -133,7 +133,7 @@ def test_a_file_that_still_grows_is_left_alone(watch: Watch, jpeg: bytes) -> Non
             file.write(jpeg[:10])
             file.flush()
             watch.now = 2.1 * round_
-            eventually(lambda: watch.folder._seen.get("a.jpg", ((0, 0), -1.0))[1] == watch.now)
+            eventually(lambda: watch.folder._files._seen.get("a.jpg", ((0, 0), -1.0))[1] == watch.now)
             assert watch.folder.take() is None
 
 
@@ -162,7 +162,7 @@ def test_a_symbolic_link_is_not_followed(watch: Watch, jpeg: bytes, tmp_path: Pa
     with watch.watching():
         (watch.inbox / "link.jpg").symlink_to(tmp_path / "secret.jpg")
         watch.now = 2.1
-        eventually(lambda: "link.jpg" in watch.folder._seen)
+        eventually(lambda: "link.jpg" in watch.folder._files._seen)
         watch.now = 4.2
         dropped = watch.next()
         watch.folder.finish(dropped.claim, failed=True, record="{}")
@@ -300,7 +300,7 @@ def test_a_move_that_a_kill_cut_in_half_is_completed(tmp_path: Path) -> None:
 def test_a_file_that_vanishes_before_it_is_claimed_is_nobodys_loss(watch: Watch, jpeg: bytes) -> None:
     with watch.watching():
         (watch.inbox / "a.jpg").write_bytes(jpeg)
-        eventually(lambda: watch.folder._ready)
+        eventually(lambda: watch.folder._files._ready)
         (watch.inbox / "a.jpg").unlink()
 
         assert watch.folder.take() is None
@@ -327,11 +327,11 @@ def test_a_file_that_is_written_again_before_it_was_taken_waits_until_it_is_clos
 ) -> None:
     with watch.watching():
         (watch.inbox / "a.jpg").write_bytes(jpeg)
-        eventually(lambda: watch.folder._ready)
+        eventually(lambda: watch.folder._files._ready)
         with (watch.inbox / "a.jpg").open("wb") as again:
             again.write(jpeg[:1000])
             again.flush()
-            eventually(lambda: not watch.folder._ready)
+            eventually(lambda: not watch.folder._files._ready)
             assert watch.folder.take() is None
             again.write(jpeg[1000:])
         assert watch.next().error is None
@@ -343,7 +343,7 @@ def test_a_writer_that_pauses_is_waited_for(watch: Watch, jpeg: bytes) -> None:
         slow.flush()
         for seconds in (3, 6, 9, 12):
             watch.now = seconds
-            eventually(lambda: "a.jpg" in watch.folder._seen)
+            eventually(lambda: "a.jpg" in watch.folder._files._seen)
             assert watch.folder.take() is None
         slow.write(jpeg[1000:])
         slow.close()
