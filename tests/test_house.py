@@ -27,6 +27,7 @@ FLOORS = [
     "outbox_store",
     "asyncapi",
     "messages",
+    "views",
     "people",
     "sources",
     "vision",

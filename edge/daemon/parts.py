@@ -25,6 +25,7 @@ from edge.settings import CameraSource, FolderSource, Settings
 from edge.sources import Watched
 from edge.sources.camera import Camera
 from edge.sources.folder import Folder
+from edge.views import Views
 
 _SECONDS_AN_HOUR = 3600
 
@@ -39,6 +40,7 @@ class Parts:
     publisher: Publisher | None
     outbox: Outbox
     report: StatusReport
+    views: Views
     state_lock: int
 
     def close(self) -> None:
@@ -69,10 +71,11 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
     )
     decision = settings.decision
     rule = DecisionRule(decision.min_frames, decision.agreement, decision.forget_after_s)
+    views = Views()
     sources: dict[str, tuple[Watched, Lane]] = {}
     for camera in cameras:
         people = People(rule, secrets.token_hex(2))
-        sources[camera.name] = camera, CameraLane(camera, vision.analyzer, people, context)
+        sources[camera.name] = camera, CameraLane(camera, vision.analyzer, people, context, views)
     for folder in folders:
         sources[folder.name] = folder, FolderLane(folder, vision.analyzer, context)
     return Parts(
@@ -82,6 +85,7 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
         publisher=publisher,
         outbox=outbox,
         report=StatusReport(settings.device_id, clock, vision, tally, outbox, recorder, publisher, sources),
+        views=views,
         state_lock=state_lock,
     )
 

@@ -35,6 +35,7 @@ from edge.people import People, Verdict
 from edge.sources import Frame
 from edge.sources.camera import Camera
 from edge.sources.folder import Dropped, Folder
+from edge.views import View, Views
 from edge.vision.analyzer import Analyzer, Face
 from edge.vision.classifier import Label
 from edge.vision.geometry import Box, Image
@@ -132,12 +133,13 @@ class CameraLane:
 
     patience_s = 0.0
 
-    def __init__(self, camera: Camera, analyzer: Analyzer, people: People, context: Context) -> None:
+    def __init__(self, camera: Camera, analyzer: Analyzer, people: People, context: Context, views: Views) -> None:
         self.analysed = 0
         self._camera = camera
         self._analyzer = analyzer
         self._people = people
         self._context = context
+        self._views = views
         self._too_small = 0
         self._failing = False
         self._size = FrameSize(width=0, height=0)
@@ -160,7 +162,11 @@ class CameraLane:
         self._failing = False
         faces = [face for face in found if self._counts(face.box, frame.image)]
         self.analysed += 1
-        self._say(self._people.update(faces, frame.at), frame)
+        verdicts = self._people.update(faces, frame.at)
+        self._say(verdicts, frame)
+        name = self._camera.name
+        if self._views.wanted(name):
+            self._views.offer(View(name, frame.image, frame.at, self._people.standing(), tuple(verdicts)))
         return True
 
     def _counts(self, box: Box, image: Image) -> bool:
