@@ -52,25 +52,6 @@ class Verdict:
     face: Face
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How the verdict on one person stands.
-
-    Attributes:
-        track_id: as in the verdict.
-        face: the newest.
-        said: the verdict, None while it forms.
-        p_mask: of the verdict, or of the votes so far.
-        progress: share of the votes that a verdict needs, 0 to 1.
-    """
-
-    track_id: str
-    face: Face
-    said: Label | None
-    p_mask: float
-    progress: float
-
-
 def weight_of(face: Face) -> float:
     """What a face's vote counts, 0.1 to 1: large, sharp and surely found ones count most."""
     size = min(1.0, min(face.box.width, face.box.height) / _GOOD_SIZE_PX)
@@ -121,7 +102,6 @@ class _Track:
     chances_in_sight: int = 0
     """Likewise up to when it was last seen."""
     said: Label | None = None
-    said_p_mask: float = 0.0
     judged: bool = False
     ballot: _Ballot = field(default_factory=_Ballot)
 
@@ -162,13 +142,6 @@ class _Track:
             return None
         return label
 
-    def standing(self, rule: DecisionRule) -> Standing:
-        if self.said is not None:
-            return Standing(self.id, self.face, self.said, self.said_p_mask, 1.0)
-        votes = self.ballot.votes
-        progress = min(1.0, (votes[Label.MASK] + votes[Label.NO_MASK]) / rule.min_frames)
-        return Standing(self.id, self.face, None, self.ballot.p_mask(self.face.p_mask), progress)
-
     def verdict(self, label: Label) -> Verdict:
         face = self.ballot.best or self.face
         p_mask = self.ballot.p_mask(face.p_mask)
@@ -188,7 +161,6 @@ class People:
         self._prefix = prefix
         self._made = 0
         self._tracks: list[_Track] = []
-        self._updated_at = float("-inf")
         self.too_small = 0
         """People who came and went without ever being large enough to judge."""
 
@@ -210,15 +182,9 @@ class People:
             track.add(face, at)
             label = track.sure(self._rule, at)
             if label is not None:
-                verdict = track.verdict(label)
-                verdicts.append(verdict)
-                track.said, track.said_p_mask, track.ballot = label, verdict.p_mask, _Ballot(since=at)
-        self._updated_at = at
+                verdicts.append(track.verdict(label))
+                track.said, track.ballot = label, _Ballot(since=at)
         return verdicts
-
-    def standing(self) -> tuple[Standing, ...]:
-        """Of everybody in the newest frame."""
-        return tuple(track.standing(self._rule) for track in self._tracks if track.last_seen == self._updated_at)
 
     def forget(self, at: float) -> list[Verdict]:
         """Without a new frame: the `uncertain` verdicts of people who have been out of sight for too long at `at`."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from edge.people import Standing, Verdict
+from edge.people import TrackState, Verdict
 from edge.vision.geometry import Image
 
 
@@ -23,16 +23,16 @@ class View:
 
     Attributes:
         source: name of the camera.
-        image: as it was analysed; boxes are in its pixels.
+        image: as it was analysed.
         at: when it was taken, in seconds of the monotonic clock.
-        people: who is in it, and how their verdicts stand.
+        people: who is followed, and how their verdicts stand; boxes are in the picture's pixels.
         verdicts: what became sure with this frame.
     """
 
     source: str
     image: Image
     at: float
-    people: tuple[Standing, ...]
+    people: tuple[TrackState, ...]
     verdicts: tuple[Verdict, ...]
 
 

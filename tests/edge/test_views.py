@@ -7,10 +7,7 @@ import weakref
 
 import numpy as np
 
-from edge.people import DecisionRule, People
 from edge.views import View, Views
-from edge.vision.classifier import Label
-from support.faces import face
 
 
 def view(source: str = "door", at: float = 0.0) -> View:
@@ -66,18 +63,3 @@ def test_no_picture_is_held_when_the_look_is_over() -> None:
     del offered
     gc.collect()
     assert picture() is None
-
-
-def test_a_verdict_is_seen_to_form() -> None:
-    people = People(DecisionRule(min_frames=3), "boot")
-    assert people.standing() == ()
-
-    seen = []
-    for number in range(5):
-        people.update([face("no_mask")], number * 0.1)
-        seen += [(standing.said, round(standing.progress, 2)) for standing in people.standing()]
-    assert seen == [(None, 0.33), (None, 0.67), (Label.NO_MASK, 1.0), (Label.NO_MASK, 1.0), (Label.NO_MASK, 1.0)]
-    assert people.standing()[0].p_mask < 0.1
-
-    people.update([], 0.5)
-    assert people.standing() == ()
