@@ -52,6 +52,27 @@ class Verdict:
     face: Face
 
 
+@dataclass(frozen=True, slots=True)
+class TrackState:
+    """A person who is followed now, as others may look at it.
+
+    Attributes:
+        id: as in the verdict.
+        box: where the face was last seen, in pixels of the frame.
+        in_sight: whether it was there in the last frame.
+        label: the one that is forming, or that was said while nothing speaks against it.
+        p_mask: of the votes so far, 0 to 1; None before the first.
+        said: the last verdict; None while it is open.
+    """
+
+    id: str
+    box: Box
+    in_sight: bool
+    label: Label
+    p_mask: float | None
+    said: Label | None
+
+
 def weight_of(face: Face) -> float:
     """What a face's vote counts, 0.1 to 1: large, sharp and surely found ones count most."""
     size = min(1.0, min(face.box.width, face.box.height) / _GOOD_SIZE_PX)
@@ -84,9 +105,15 @@ class _Ballot:
         total = sum(self.weights.values())
         return next((label for label, weight in self.weights.items() if weight >= rule.agreement * total), None)
 
-    def p_mask(self, otherwise: float) -> float:
+    def leader(self) -> Label:
+        """The label with most of the weight; `uncertain` before the first decided vote."""
+        best = max(self.weights, key=lambda label: self.weights[label])
+        return best if self.weights[best] else Label.UNCERTAIN
+
+    def p_mask(self) -> float | None:
+        """The weighted mean of the decided votes; None before the first."""
         total = sum(self.weights.values())
-        return self.p_mask_sum / total if total else otherwise
+        return self.p_mask_sum / total if total else None
 
 
 @dataclass(slots=True)
@@ -102,6 +129,8 @@ class _Track:
     chances_in_sight: int = 0
     """Likewise up to when it was last seen."""
     said: Label | None = None
+    p_mask: float | None = None
+    """Of what was said."""
     judged: bool = False
     ballot: _Ballot = field(default_factory=_Ballot)
 
@@ -144,8 +173,23 @@ class _Track:
 
     def verdict(self, label: Label) -> Verdict:
         face = self.ballot.best or self.face
-        p_mask = self.ballot.p_mask(face.p_mask)
+        p_mask = self.ballot.p_mask()
+        p_mask = face.p_mask if p_mask is None else p_mask
         return Verdict(label, p_mask, self.id, self.first_seen, self.frames, dict(self.ballot.votes), face)
+
+    def state(self, seen_at: float) -> TrackState:
+        label = self.ballot.leader()
+        if label is Label.UNCERTAIN and self.said is not None:
+            label = self.said
+        p_mask = self.ballot.p_mask()
+        return TrackState(
+            self.id,
+            self.face.box,
+            in_sight=self.last_seen == seen_at,
+            label=label,
+            p_mask=self.p_mask if p_mask is None else p_mask,
+            said=self.said,
+        )
 
 
 class People:
@@ -161,6 +205,7 @@ class People:
         self._prefix = prefix
         self._made = 0
         self._tracks: list[_Track] = []
+        self._updated_at = 0.0
         self.too_small = 0
         """People who came and went without ever being large enough to judge."""
 
@@ -175,6 +220,7 @@ class People:
             The verdicts that became sure with this frame, and `uncertain` ones of people who left undecided.
         """
         verdicts = self.forget(at)
+        self._updated_at = at
         joined = self._join(faces, at)
         for track in self._tracks:
             track.chances += 1
@@ -183,8 +229,12 @@ class People:
             label = track.sure(self._rule, at)
             if label is not None:
                 verdicts.append(track.verdict(label))
-                track.said, track.ballot = label, _Ballot(since=at)
+                track.said, track.p_mask, track.ballot = label, verdicts[-1].p_mask, _Ballot(since=at)
         return verdicts
+
+    def tracks(self) -> tuple[TrackState, ...]:
+        """Everybody who is followed now, the earliest first; for the thread that calls `update`."""
+        return tuple(track.state(self._updated_at) for track in self._tracks)
 
     def forget(self, at: float) -> list[Verdict]:
         """Without a new frame: the `uncertain` verdicts of people who have been out of sight for too long at `at`."""

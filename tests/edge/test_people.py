@@ -170,3 +170,22 @@ def test_sharp_large_faces_outvote_small_and_blurred_ones() -> None:
     scene = [[far]] * 4 + [[face("mask", x=100, y=100, size=30 + 6 * number)] for number in range(6)]
 
     assert labels(scene, rule) == [Label.MASK]
+
+
+def test_the_state_of_each_track_can_be_looked_at() -> None:
+    people = People(RULE, "boot")
+    people.update([face("no_mask", x=100), face("uncertain", x=300)], 0.0)
+    people.update([face("no_mask", x=100)], 0.1)
+
+    forming, covered = people.tracks()
+    assert (forming.id, forming.box, forming.in_sight) == ("boot-1", face(x=100).box, True)
+    assert (forming.label, forming.said) == (Label.NO_MASK, None)
+    assert forming.p_mask is not None
+    assert forming.p_mask < 0.1
+    assert (covered.label, covered.p_mask, covered.said, covered.in_sight) == (Label.UNCERTAIN, None, None, False)
+
+    people.update([face("no_mask", x=100)], 0.2)
+    said = people.tracks()[0]
+    assert (said.label, said.said) == (Label.NO_MASK, Label.NO_MASK)
+    assert said.p_mask is not None
+    assert said.p_mask < 0.1
