@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.messages import Event, PublishedImage
-from edge.outbox_store import DISK, MEMORY, open_store
+from edge.outbox_store import DISK, MEMORY, FileDone, FileKey, Stored, file_key, open_store
 
 log = logging.getLogger(__name__)
 
@@ -31,30 +31,6 @@ MEMORY_LIMIT = 10_000
 _ASK_LIMIT_S = 0.2
 
 Message = Event | PublishedImage
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A message that waits for the broker: `topic` is the last part of its topic, `event` or `image`."""
-
-    seq: int
-    topic: str
-    payload: str
-
-
-@dataclass(frozen=True, slots=True)
-class FileDone:
-    """A dropped-in file whose record is in the outbox. `seq` is the record's.
-
-    `dropped` is true where the limits of the outbox have cost the record before the broker had it.
-    """
-
-    source: str
-    claim: str
-    seq: int
-    failed: bool
-    record: str
-    dropped: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +59,14 @@ class Outbox:
         self._max_messages = max_messages
         self._max_age_s = max_age_s
         self._lock = threading.Lock()
-        self._db, self.problem = open_store(path)
+        self._store, self.problem = open_store(path)
         self._has_disk = self.problem is None
-        self._seq = self._counter("seq")
-        self._dropped = self._counter("dropped")
+        self._seq = self._store.counter("seq")
+        self._dropped = self._store.counter("dropped")
         self._pending: tuple[int, float | None] = (0, None)
         self._confirmed: set[int] = set()
         """What the broker has and the disk does not let us delete."""
-        self._forgotten: set[tuple[str, bytes]] = set()
+        self._forgotten: set[FileKey] = set()
         """Files that are done with, likewise."""
 
     def add(self, entries: Iterable[Entry], stamp: float | None) -> list[Entry]:
@@ -104,25 +80,21 @@ class Outbox:
             The entries with their messages numbered.
         """
         with self._lock:
-            numbered, seq = self._numbered(entries)
+            numbered = self._numbered(entries)
             try:
                 if self.problem is not None:
                     raise sqlite3.OperationalError(self.problem)
-                self._insert(DISK, numbered, stamp, seq)
+                self._insert(DISK, numbered, stamp)
             except sqlite3.Error as error:
                 self._degrade(error)
-                self._insert(MEMORY, numbered, stamp, seq)
-            self._seq = seq
+                self._insert(MEMORY, numbered, stamp)
             return numbered
 
     def batch(self, after: int, limit: int) -> list[Stored]:
         """The next messages with a `seq` above `after`, in order."""
         with self._lock:
-            rows = self._db.execute(
-                f"SELECT seq, topic, payload FROM {_BOTH} WHERE seq > ? ORDER BY seq LIMIT ?",
-                (after, limit + len(self._confirmed)),
-            )
-            return [Stored(*row) for row in rows if row[0] not in self._confirmed][:limit]
+            found = self._store.messages(after, limit + len(self._confirmed))
+            return [message for message in found if message.seq not in self._confirmed][:limit]
 
     def confirm(self, seqs: Sequence[int]) -> None:
         """The broker has them."""
@@ -134,32 +106,24 @@ class Outbox:
         """Gives up a message that the broker will never take, and counts it."""
         with self._lock:
             self._dropped += 1
-            for store in (MEMORY, DISK):
-                try:
-                    with self._transaction():
-                        self._db.execute(f"UPDATE {store}.file SET dropped = 1 WHERE seq = ?", (seq,))
-                        self._db.execute(f"DELETE FROM {store}.message WHERE seq = ?", (seq,))
-                        if store == DISK:
-                            self._set_counter("dropped", self._dropped)
-                except sqlite3.Error as error:
-                    self._degrade(error)
+            for where in (MEMORY, DISK):
+                with self._degrading(), self._store.transaction():
+                    self._store.give_up(where, seq)
+                    if where == DISK:
+                        self._store.set_counter("dropped", self._dropped)
 
     def files(self, source: str) -> list[FileDone]:
         """Files of a source that are recorded but not yet known to be moved or deleted."""
-        with self._lock:
-            return self._files(source)
+        return self._files(source, published=False)
 
     def published_files(self, source: str) -> list[FileDone]:
         """Those of `files` whose record the broker has."""
-        with self._lock:
-            return self._files(
-                source, f"AND NOT EXISTS (SELECT 1 FROM {_BOTH} AS waiting WHERE waiting.seq = file.seq)"
-            )
+        return self._files(source, published=True)
 
     def forget_file(self, source: str, claim: str) -> None:
         """The file has been moved or deleted."""
         with self._lock:
-            self._forgotten.add((source, _claim_bytes(claim)))
+            self._forgotten.add(file_key(source, claim))
             self._delete_forgotten()
 
     def trim(self, now: float | None) -> int:
@@ -171,16 +135,17 @@ class Outbox:
         Returns:
             How many were dropped.
         """
+        born_before = -1.0 if now is None else now - self._max_age_s
         with self._lock:
-            limits = {MEMORY: MEMORY_LIMIT, DISK: self._max_messages}
-            dropped = 0
-            for store, limit in limits.items():
-                try:
-                    dropped += self._trim(store, limit, now)
-                except sqlite3.Error as error:
-                    self._degrade(error)
-            self._dropped += dropped
-            return dropped
+            before = self._dropped
+            for where, limit in ((MEMORY, MEMORY_LIMIT), (DISK, self._max_messages)):
+                dropped = 0
+                with self._degrading(), self._store.transaction():
+                    dropped = self._store.trim(where, limit, born_before)
+                    if dropped and where == DISK:
+                        self._store.set_counter("dropped", self._dropped + dropped)
+                self._dropped += dropped
+            return self._dropped - before
 
     def pending(self) -> tuple[int, float | None]:
         """How many messages wait, and the stamp of the oldest that has one.
@@ -189,8 +154,8 @@ class Outbox:
         """
         if self._lock.acquire(timeout=_ASK_LIMIT_S):
             try:
-                number, oldest = self._db.execute(f"SELECT count(*), min(stamp) FROM {_BOTH}").fetchone()
-                self._pending = max(0, int(number) - len(self._confirmed)), oldest
+                number, oldest = self._store.waiting()
+                self._pending = max(0, number - len(self._confirmed)), oldest
             finally:
                 self._lock.release()
         return self._pending
@@ -200,12 +165,9 @@ class Outbox:
         return self._dropped
 
     def checkpoint(self) -> None:
-        """Makes everything durable: the one place that makes the disk work."""
-        with self._lock:
-            try:
-                self._db.execute("PRAGMA main.wal_checkpoint(PASSIVE)")
-            except sqlite3.Error as error:
-                self._degrade(error)
+        """Makes everything durable, as far as the disk lets us."""
+        with self._lock, self._degrading():
+            self._store.checkpoint()
 
     def recover(self) -> None:
         """While degraded: carries what is in memory to the disk, if the disk takes it again.
@@ -216,12 +178,9 @@ class Outbox:
             if self.problem is None or not self._has_disk:
                 return
             try:
-                with self._transaction():
-                    self._db.execute(f"INSERT INTO {DISK}.message SELECT * FROM {MEMORY}.message")
-                    self._db.execute(f"INSERT OR REPLACE INTO {DISK}.file SELECT * FROM {MEMORY}.file")
-                    self._set_counter("seq", self._seq)
-                    self._db.execute(f"DELETE FROM {MEMORY}.message")
-                    self._db.execute(f"DELETE FROM {MEMORY}.file")
+                with self._store.transaction():
+                    self._store.move_to_disk()
+                    self._store.set_counter("seq", self._seq)
             except sqlite3.Error:
                 return  # it is still so; the problem has been told
             self.problem = None
@@ -231,137 +190,64 @@ class Outbox:
 
     def close(self) -> None:
         with self._lock:
-            self._db.close()
+            self._store.close()
 
-    def _numbered(self, entries: Iterable[Entry]) -> tuple[list[Entry], int]:
-        seq = self._seq
+    def _numbered(self, entries: Iterable[Entry]) -> list[Entry]:
         numbered = []
         for entry in entries:
             messages = []
             for message in entry.messages:
-                seq += 1
-                messages.append(message.model_copy(update={"seq": seq}))
+                self._seq += 1
+                messages.append(message.model_copy(update={"seq": self._seq}))
             numbered.append(Entry(tuple(messages), entry.source, entry.claim))
-        return numbered, seq
+        return numbered
 
-    def _insert(self, store: str, entries: Iterable[Entry], stamp: float | None, seq: int) -> None:
-        with self._transaction():
+    def _insert(self, where: str, entries: Iterable[Entry], stamp: float | None) -> None:
+        with self._store.transaction():
             for entry in entries:
-                self._db.executemany(
-                    f"INSERT INTO {store}.message VALUES (?, ?, ?, ?)",
-                    [(message.seq, _topic(message), message.to_json(), stamp) for message in entry.messages],
-                )
-                self._remember_file(store, entry)
-            if store == DISK:
-                self._set_counter("seq", seq)
+                self._store.insert_messages(where, [_stored(message) for message in entry.messages], stamp)
+                if entry.claim is not None:
+                    self._store.insert_file(where, _file_done(entry, entry.claim))
+            if where == DISK:
+                self._store.set_counter("seq", self._seq)
 
-    def _remember_file(self, store: str, entry: Entry) -> None:
-        if entry.claim is None:
-            return
-        record = next(message for message in entry.messages if isinstance(message, PublishedImage))
-        self._db.execute(
-            f"INSERT OR REPLACE INTO {store}.file VALUES (?, ?, ?, ?, ?, 0)",
-            (entry.source, _claim_bytes(entry.claim), record.seq, record.error is not None, record.to_json()),
-        )
+    def _files(self, source: str, *, published: bool) -> list[FileDone]:
+        with self._lock:
+            files = self._store.files(source, published=published)
+            return [file for file in files if file_key(source, file.claim) not in self._forgotten]
 
     def _delete_confirmed(self) -> None:
-        rows = [(seq,) for seq in self._confirmed]
-        with self._transaction():
-            self._db.executemany(f"DELETE FROM {MEMORY}.message WHERE seq = ?", rows)
-        try:
-            with self._transaction():
-                self._db.executemany(f"DELETE FROM {DISK}.message WHERE seq = ?", rows)
-        except sqlite3.Error as error:
-            self._degrade(error)
-            self._confirmed &= {row[0] for row in self._db.execute(f"SELECT seq FROM {DISK}.message")}
-        else:
+        self._store.delete_messages(MEMORY, self._confirmed)
+        with self._degrading():
+            self._store.delete_messages(DISK, self._confirmed)
             self._confirmed.clear()
+        if self._confirmed:
+            self._confirmed &= self._store.seqs(DISK)
 
     def _delete_forgotten(self) -> None:
-        delete = "DELETE FROM {}.file WHERE source = ? AND claim = ?"
-        with self._transaction():
-            self._db.executemany(delete.format(MEMORY), self._forgotten)
-        try:
-            with self._transaction():
-                self._db.executemany(delete.format(DISK), self._forgotten)
-        except sqlite3.Error as error:
-            self._degrade(error)
-        else:
+        self._store.delete_files(MEMORY, self._forgotten)
+        with self._degrading():
+            self._store.delete_files(DISK, self._forgotten)
             self._forgotten.clear()
 
-    def _trim(self, store: str, limit: int, now: float | None) -> int:
-        first, last = self._db.execute(f"SELECT min(seq), max(seq) FROM {store}.message").fetchone()
-        if first is None:
-            return 0
-        newest_to_go = 0
-        if last - first >= limit:  # otherwise there cannot be more, and counting them is dear
-            row = self._db.execute(f"SELECT seq FROM {store}.message ORDER BY seq DESC LIMIT 1 OFFSET ?", (limit,))
-            newest_to_go = (row.fetchone() or (0,))[0]
-        born_before = -1.0 if now is None else now - self._max_age_s
-        if not newest_to_go and not self._has_older(store, born_before):
-            return 0
-        with self._transaction():
-            condition, limits = "(seq <= ? OR stamp < ?)", (newest_to_go, born_before)
-            old = f"SELECT seq FROM {store}.message WHERE {condition}"
-            self._db.execute(f"UPDATE {store}.file SET dropped = 1 WHERE seq IN ({old})", limits)
-            dropped = self._db.execute(f"DELETE FROM {store}.message WHERE {condition}", limits).rowcount
-            if store == DISK:
-                self._set_counter("dropped", self._dropped + dropped)
-            return dropped
-
-    def _has_older(self, store: str, born_before: float) -> bool:
-        """Whether the oldest message that has a stamp is older; later ones can be only where the clock stepped."""
-        oldest = f"SELECT stamp FROM {store}.message WHERE stamp IS NOT NULL ORDER BY seq LIMIT 1"
-        found = self._db.execute(oldest).fetchone()
-        return found is not None and found[0] < born_before
-
-    def _files(self, source: str, condition: str = "") -> list[FileDone]:
-        columns = "source, claim, seq, failed, record, dropped"
-        rows = self._db.execute(
-            f"SELECT {columns} FROM {DISK}.file AS file WHERE source = :source {condition} "
-            f"UNION SELECT {columns} FROM {MEMORY}.file AS file WHERE source = :source {condition} ORDER BY seq",
-            {"source": source},
-        )
-        return [
-            FileDone(name, _claim_text(claim), seq, bool(failed), text, bool(dropped))
-            for name, claim, seq, failed, text, dropped in rows
-            if (name, claim) not in self._forgotten
-        ]
+    @contextmanager
+    def _degrading(self) -> Iterator[None]:
+        """What the disk refuses in this block is a problem that is told, and not the end."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            self._degrade(error)
 
     def _degrade(self, error: sqlite3.Error) -> None:
         if self.problem is None:
             self.problem = f"outbox: {error}; up to {MEMORY_LIMIT} messages are kept in memory"
             log.error("%s", self.problem)
 
-    def _counter(self, name: str) -> int:
-        return int(self._db.execute(f"SELECT value FROM {DISK}.counter WHERE name = ?", (name,)).fetchone()[0])
 
-    def _set_counter(self, name: str, value: int) -> None:
-        self._db.execute(f"UPDATE {DISK}.counter SET value = ? WHERE name = ?", (value, name))
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN")
-        try:
-            yield
-        except BaseException:
-            if self._db.in_transaction:  # SQLite itself rolls back when the disk is full
-                self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+def _stored(message: Message) -> Stored:
+    return Stored(message.seq, "event" if isinstance(message, Event) else "image", message.to_json())
 
 
-_BOTH = f"(SELECT * FROM {DISK}.message UNION ALL SELECT * FROM {MEMORY}.message)"
-
-
-def _topic(message: Message) -> str:
-    return "event" if isinstance(message, Event) else "image"
-
-
-def _claim_bytes(claim: str) -> bytes:
-    """File names need not be UTF-8, which TEXT has to be."""
-    return claim.encode("utf-8", "surrogateescape")
-
-
-def _claim_text(claim: bytes) -> str:
-    return claim.decode("utf-8", "surrogateescape")
+def _file_done(entry: Entry, claim: str) -> FileDone:
+    record = next(message for message in entry.messages if isinstance(message, PublishedImage))
+    return FileDone(entry.source, claim, record.seq, record.error is not None, record.to_json(), dropped=False)

@@ -1,10 +1,17 @@
-"""The database under the outbox: opened, or set aside where it is damaged, or made in memory where there is no disk."""
+"""The database under the outbox: opened, or set aside where it is damaged, or made in memory where there is no disk.
+
+One connection holds two databases of the same tables, on disk and in memory; which of them takes what, and what happens
+when the disk refuses, is for the outbox to decide. Nothing here is safe for several threads by itself.
+"""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
 import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import UnavailableError
@@ -13,6 +20,7 @@ log = logging.getLogger(__name__)
 
 DISK, MEMORY = "main", "memory"
 """Names of the two databases of a connection; both have the same tables."""
+_BOTH = f"(SELECT * FROM {DISK}.message UNION ALL SELECT * FROM {MEMORY}.message)"
 _FORMAT = 1
 _TABLES = """
 CREATE TABLE IF NOT EXISTS {store}.message (
@@ -27,17 +35,170 @@ INSERT OR IGNORE INTO main.counter VALUES ('seq', 0), ('dropped', 0);
 """
 
 
-def open_store(path: Path) -> tuple[sqlite3.Connection, str | None]:
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A message that waits for the broker: `topic` is the last part of its topic, `event` or `image`."""
+
+    seq: int
+    topic: str
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileDone:
+    """A dropped-in file whose record is in the outbox. `seq` is the record's.
+
+    `dropped` is true where the limits of the outbox have cost the record before the broker had it.
+    """
+
+    source: str
+    claim: str
+    seq: int
+    failed: bool
+    record: str
+    dropped: bool
+
+
+FileKey = tuple[str, bytes]
+"""Source and claim of a file; names of files need not be UTF-8, which TEXT has to be."""
+
+
+def file_key(source: str, claim: str) -> FileKey:
+    return source, claim.encode("utf-8", "surrogateescape")
+
+
+class Store:
+    """The two databases. Every method may raise sqlite3.Error, and then has changed nothing.
+
+    Args:
+        db: as `open_store` makes it.
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is done in the block, or nothing."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            if self._db.in_transaction:  # SQLite itself rolls back when the disk is full
+                self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def counter(self, name: str) -> int:
+        """`seq`, the last number that was given, or `dropped`."""
+        return int(self._db.execute(f"SELECT value FROM {DISK}.counter WHERE name = ?", (name,)).fetchone()[0])
+
+    def set_counter(self, name: str, value: int) -> None:
+        self._db.execute(f"UPDATE {DISK}.counter SET value = ? WHERE name = ?", (value, name))
+
+    def insert_messages(self, where: str, messages: Iterable[Stored], stamp: float | None) -> None:
+        rows = [(message.seq, message.topic, message.payload, stamp) for message in messages]
+        self._db.executemany(f"INSERT INTO {where}.message VALUES (?, ?, ?, ?)", rows)
+
+    def insert_file(self, where: str, file: FileDone) -> None:
+        self._db.execute(
+            f"INSERT OR REPLACE INTO {where}.file VALUES (?, ?, ?, ?, ?, ?)",
+            (*file_key(file.source, file.claim), file.seq, file.failed, file.record, file.dropped),
+        )
+
+    def messages(self, after: int, limit: int) -> list[Stored]:
+        """Of both databases, in order of `seq`."""
+        query = f"SELECT seq, topic, payload FROM {_BOTH} WHERE seq > ? ORDER BY seq LIMIT ?"
+        return [Stored(*row) for row in self._db.execute(query, (after, limit))]
+
+    def waiting(self) -> tuple[int, float | None]:
+        """How many messages there are in both databases, and the stamp of the oldest that has one."""
+        number, oldest = self._db.execute(f"SELECT count(*), min(stamp) FROM {_BOTH}").fetchone()
+        return int(number), oldest
+
+    def seqs(self, where: str) -> set[int]:
+        return {row[0] for row in self._db.execute(f"SELECT seq FROM {where}.message")}
+
+    def delete_messages(self, where: str, seqs: Collection[int]) -> None:
+        with self.transaction():
+            self._db.executemany(f"DELETE FROM {where}.message WHERE seq = ?", [(seq,) for seq in seqs])
+
+    def delete_files(self, where: str, keys: Collection[FileKey]) -> None:
+        with self.transaction():
+            self._db.executemany(f"DELETE FROM {where}.file WHERE source = ? AND claim = ?", keys)
+
+    def give_up(self, where: str, seq: int) -> None:
+        """Deletes a message that nobody will have; its file, if it is a file's record, remembers that."""
+        self._db.execute(f"UPDATE {where}.file SET dropped = 1 WHERE seq = ?", (seq,))
+        self._db.execute(f"DELETE FROM {where}.message WHERE seq = ?", (seq,))
+
+    def files(self, source: str, *, published: bool) -> list[FileDone]:
+        """Files of a source, in both databases.
+
+        Args:
+            source: its name.
+            published: only those whose record waits no longer.
+        """
+        columns = "source, claim, seq, failed, record, dropped"
+        condition = f"AND NOT EXISTS (SELECT 1 FROM {_BOTH} AS waiting WHERE waiting.seq = file.seq)" * published
+        rows = self._db.execute(
+            f"SELECT {columns} FROM {DISK}.file AS file WHERE source = :source {condition} "
+            f"UNION SELECT {columns} FROM {MEMORY}.file AS file WHERE source = :source {condition} ORDER BY seq",
+            {"source": source},
+        )
+        return [
+            FileDone(name, claim.decode("utf-8", "surrogateescape"), seq, bool(failed), record, bool(dropped))
+            for name, claim, seq, failed, record, dropped in rows
+        ]
+
+    def trim(self, where: str, limit: int, born_before: float) -> int:
+        """Gives up what is beyond the newest `limit` messages, and what has a stamp before `born_before`; how many."""
+        first, last = self._db.execute(f"SELECT min(seq), max(seq) FROM {where}.message").fetchone()
+        if first is None:
+            return 0
+        newest_to_go = 0
+        if last - first >= limit:  # otherwise there cannot be more, and counting them is dear
+            row = self._db.execute(f"SELECT seq FROM {where}.message ORDER BY seq DESC LIMIT 1 OFFSET ?", (limit,))
+            newest_to_go = (row.fetchone() or (0,))[0]
+        if not newest_to_go and not self._has_older(where, born_before):
+            return 0
+        condition, limits = "(seq <= ? OR stamp < ?)", (newest_to_go, born_before)
+        old = f"SELECT seq FROM {where}.message WHERE {condition}"
+        self._db.execute(f"UPDATE {where}.file SET dropped = 1 WHERE seq IN ({old})", limits)
+        return self._db.execute(f"DELETE FROM {where}.message WHERE {condition}", limits).rowcount
+
+    def move_to_disk(self) -> None:
+        """Carries over what is in memory."""
+        self._db.execute(f"INSERT INTO {DISK}.message SELECT * FROM {MEMORY}.message")
+        self._db.execute(f"INSERT OR REPLACE INTO {DISK}.file SELECT * FROM {MEMORY}.file")
+        self._db.execute(f"DELETE FROM {MEMORY}.message")
+        self._db.execute(f"DELETE FROM {MEMORY}.file")
+
+    def checkpoint(self) -> None:
+        """Makes everything durable: the one place that makes the disk work."""
+        self._db.execute(f"PRAGMA {DISK}.wal_checkpoint(PASSIVE)")
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _has_older(self, where: str, born_before: float) -> bool:
+        """Whether the oldest message that has a stamp is older; later ones can be only where the clock stepped."""
+        oldest = f"SELECT stamp FROM {where}.message WHERE stamp IS NOT NULL ORDER BY seq LIMIT 1"
+        found = self._db.execute(oldest).fetchone()
+        return found is not None and found[0] < born_before
+
+
+def open_store(path: Path) -> tuple[Store, str | None]:
     """Opens the outbox's database.
 
     Returns:
-        A connection with the tables in `DISK` and `MEMORY`, and None, or why there is no disk behind it.
+        The store, and None, or why there is no disk behind it.
 
     Raises:
         UnavailableError: the file was written by a newer version.
     """
     try:
-        return _open(str(path)), None
+        return Store(_open(str(path))), None
     except sqlite3.OperationalError as error:  # cannot open, read-only, full
         problem = f"outbox: {path}: {error}; messages are kept in memory"
     except sqlite3.DatabaseError as error:
@@ -48,7 +209,7 @@ def open_store(path: Path) -> tuple[sqlite3.Connection, str | None]:
             return open_store(path)
         problem = f"outbox: {path} is damaged ({error}) and cannot be set aside; messages are kept in memory"
     log.error("%s", problem)
-    return _open(":memory:"), problem
+    return Store(_open(":memory:")), problem
 
 
 def _open(name: str) -> sqlite3.Connection:

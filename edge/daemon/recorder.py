@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 from edge.daemon.clock import Clock
 from edge.mqtt.publisher import Publisher
-from edge.outbox import Entry, FileDone, Outbox
+from edge.outbox import Entry, Outbox
+from edge.outbox_store import FileDone
 from edge.sources.folder import Folder
 
 log = logging.getLogger(__name__)
