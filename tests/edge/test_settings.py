@@ -94,7 +94,7 @@ def test_every_key_of_the_contract_is_known(tmp_path: Path) -> None:
 
 
 def test_without_a_file_the_defaults_are_those_of_the_contract(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("edge.settings.DEFAULT_CONFIG", tmp_path / "none.toml")
+    monkeypatch.setattr("edge.settings.loading.DEFAULT_CONFIG", tmp_path / "none.toml")
     monkeypatch.setattr("socket.gethostname", lambda: "door.example org")
 
     settings = load_settings()

@@ -1,0 +1,40 @@
+"""The configuration: where it comes from, and what it may say.
+
+The first source wins: environment (`MASKGATE_`, nested by `__`), credentials (`$CREDENTIALS_DIRECTORY`, a file a key,
+named `mqtt__password`), the TOML file, the defaults in `edge.settings.sections`.
+"""
+
+from edge.settings.loading import DEFAULT_CONFIG, load_settings
+from edge.settings.sections import (
+    CameraSource,
+    ClassifierSettings,
+    DecisionSettings,
+    DetectorSettings,
+    FolderSource,
+    HomeAssistantSettings,
+    LogSettings,
+    MqttSettings,
+    OutboxSettings,
+    PrivacySettings,
+    Settings,
+    Source,
+    WebSettings,
+)
+
+__all__ = [
+    "DEFAULT_CONFIG",
+    "CameraSource",
+    "ClassifierSettings",
+    "DecisionSettings",
+    "DetectorSettings",
+    "FolderSource",
+    "HomeAssistantSettings",
+    "LogSettings",
+    "MqttSettings",
+    "OutboxSettings",
+    "PrivacySettings",
+    "Settings",
+    "Source",
+    "WebSettings",
+    "load_settings",
+]
