@@ -20,7 +20,11 @@ import cv2
 from edge.assembly import Vision
 from edge.errors import ImageError, UnavailableError, UsageError
 from edge.messages import ImageRecord, failed_image_record, image_record, shown
+from edge.mirror import Mirror, write_copy
 from edge.settings import Settings
+from edge.vision.analyzer import Face
+from edge.vision.drawing import annotated, thumbnail
+from edge.vision.geometry import Image
 from edge.vision.image import decode, read_bytes
 from edge.vision.probe import looks_like_picture
 
@@ -29,6 +33,8 @@ PICTURE_SUFFIXES = frozenset(
 )
 _WINDOW = 8
 """Files that are handed out ahead, for each process: enough to keep it busy, few enough to hold little."""
+_THUMBNAIL_QUALITY = 70
+"""Of JPEG: 320 pixels then take about 14 kB."""
 
 
 def find_pictures(arguments: Iterable[str], *, recursive: bool) -> list[Path]:
@@ -82,34 +88,68 @@ def _is_picture(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """How pictures are classified; travels to the worker processes."""
+    """How pictures are classified; travels to the worker processes.
+
+    Attributes:
+        settings: of detector and classifier.
+        whole_faces: whether each picture is one face.
+        thumbnail_px: longer side of the thumbnails that are made; None makes none.
+        mirror: where annotated copies go; None makes none.
+    """
 
     settings: Settings
     whole_faces: bool
+    thumbnail_px: int | None = None
+    mirror: Mirror | None = None
 
     def vision(self) -> Vision:
         """Loads the models; raises ModelError."""
         return Vision.load_for_whole_faces(self.settings) if self.whole_faces else Vision.load(self.settings)
 
 
-def classify(path: Path, vision: Vision) -> ImageRecord:
-    """The record of one file; an unreadable one gives a record with an error."""
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """What came of one picture. A thumbnail is a JPEG with the faces drawn in, of a picture that could be read."""
+
+    path: Path
+    record: ImageRecord
+    thumbnail: bytes | None = None
+
+
+def classify(path: Path, vision: Vision, job: Job) -> Classified:
+    """What came of one file; an unreadable one gives a record with an error.
+
+    Raises:
+        UnavailableError: the annotated copy cannot be written.
+    """
     began = time.monotonic()
     try:
         image = decode(read_bytes(path))
         faces = vision.analyzer.analyze(image)
+        elapsed_ms = (time.monotonic() - began) * 1000
+        size = image.shape[1], image.shape[0]
+        record = image_record(shown(path), size, faces, elapsed_ms, vision.identities)
+        return Classified(path, record, _draw(path, image, faces, job))
     except ImageError as error:
         problem = str(error)
     except (cv2.error, MemoryError) as error:
         problem = f"cannot be analysed: {str(error) or 'out of memory'}"
-    else:
-        size = image.shape[1], image.shape[0]
-        return image_record(shown(path), size, faces, (time.monotonic() - began) * 1000, vision.identities)
-    return failed_image_record(shown(path), problem, (time.monotonic() - began) * 1000, vision.identities)
+    elapsed_ms = (time.monotonic() - began) * 1000
+    return Classified(path, failed_image_record(shown(path), problem, elapsed_ms, vision.identities))
 
 
-def classify_all(paths: Sequence[Path], job: Job, processes: int) -> Iterator[ImageRecord]:
-    """Yields the records in the order of `paths` as they come.
+def _draw(path: Path, image: Image, faces: Sequence[Face], job: Job) -> bytes | None:
+    """Writes the annotated copy and returns the thumbnail, as far as they are wanted."""
+    if job.mirror is not None:
+        write_copy(job.mirror.copy_of(path), annotated(image, faces))
+    if job.thumbnail_px is None:
+        return None
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _THUMBNAIL_QUALITY]
+    return cv2.imencode(".jpg", thumbnail(image, faces, job.thumbnail_px), quality)[1].tobytes()
+
+
+def classify_all(paths: Sequence[Path], job: Job, processes: int) -> Iterator[Classified]:
+    """Yields what came of each, in the order of `paths`.
 
     Args:
         paths: of the pictures.
@@ -118,18 +158,19 @@ def classify_all(paths: Sequence[Path], job: Job, processes: int) -> Iterator[Im
 
     Raises:
         ModelError: a model cannot be loaded.
-        UnavailableError: a worker process was killed from outside, most often for want of memory.
+        UnavailableError: a worker process was killed from outside, most often for want of memory; or an annotated copy
+            cannot be written.
     """
     vision = job.vision()  # also where others will do the work: now is the time to find out that it cannot be loaded
-    return (classify(path, vision) for path in paths) if processes == 1 else _in_processes(paths, job, processes)
+    return (classify(path, vision, job) for path in paths) if processes == 1 else _in_processes(paths, job, processes)
 
 
-def _in_processes(paths: Sequence[Path], job: Job, processes: int) -> Iterator[ImageRecord]:
+def _in_processes(paths: Sequence[Path], job: Job, processes: int) -> Iterator[Classified]:
     pool = ProcessPoolExecutor(processes, get_context("spawn"), _start_worker, (job,))
     try:
         with _without_interrupts():
             wait([pool.submit(_nothing) for _ in range(processes)], timeout=0)
-        waiting: deque[Future[ImageRecord]] = deque()
+        waiting: deque[Future[Classified]] = deque()
         for path in paths:
             waiting.append(pool.submit(_classify_in_worker, path))
             if len(waiting) >= _WINDOW * processes:
@@ -159,16 +200,16 @@ def _nothing() -> None:
     """Makes a pool start a process."""
 
 
-_worker_vision: Vision | None = None
+_worker: tuple[Vision, Job] | None = None
 
 
 def _start_worker(job: Job) -> None:
-    global _worker_vision  # noqa: PLW0603  a process pool has no other place for what its workers keep
+    global _worker  # noqa: PLW0603  a process pool has no other place for what its workers keep
     cv2.setNumThreads(1)
-    _worker_vision = job.vision()
+    _worker = job.vision(), job
 
 
-def _classify_in_worker(path: Path) -> ImageRecord:
-    if _worker_vision is None:
+def _classify_in_worker(path: Path) -> Classified:
+    if _worker is None:
         raise RuntimeError("the worker was not started")
-    return classify(path, _worker_vision)
+    return classify(path, *_worker)

@@ -17,8 +17,10 @@ FLOORS = [
     "cli",
     "daemon",
     "web",
+    "report",
     "batch",
     "sinks",
+    "mirror",
     "checks",
     "bench",
     "assembly",
@@ -32,6 +34,7 @@ FLOORS = [
     "sources",
     "vision",
     "backoff",
+    "newfile",
     "settings",
     "errors",
 ]

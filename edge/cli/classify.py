@@ -6,14 +6,16 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from edge.cli.options import config_option
 from edge.errors import UsageError
-from edge.messages import ImageRecord
 from edge.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from edge.batch import Classified
 
 _SOME_FAILED = 1
 _INTERRUPTED = 130
@@ -51,14 +53,14 @@ def classify(
 
     settings = _with_models(load_settings(config), detector, classifier)
     pictures = find_pictures(paths, recursive=not no_recursive)
-    records = classify_all(pictures, Job(settings, whole_faces=faces == "whole"), min(jobs, max(1, len(pictures))))
+    results = classify_all(pictures, Job(settings, whole_faces=faces == "whole"), min(jobs, max(1, len(pictures))))
     if output is not None and output.exists() and any(path.exists() and path.samefile(output) for path in pictures):
         raise UsageError(f"{output}: is one of the pictures")
     failed = 0
     with _opened(output) as file:
         sink: RecordSink = CsvSink(file) if format_ == "csv" else JsonLinesSink(file)
         try:
-            for record in _with_progress(records, len(pictures)):
+            for record in (each.record for each in _with_progress(results, len(pictures))):
                 sink.write(record)
                 if record.error is not None:
                     failed += 1
@@ -90,11 +92,11 @@ def _opened(output: Path | None) -> Iterator[TextIO]:
         yield file
 
 
-def _with_progress(records: Iterable[ImageRecord], total: int) -> Iterable[ImageRecord]:
-    """The same records; a bar on stderr where that is a terminal."""
+def _with_progress(results: Iterable[Classified], total: int) -> Iterable[Classified]:
+    """The same; a bar on stderr where that is a terminal."""
     if not sys.stderr.isatty():
-        return records
+        return results
     from rich.console import Console
     from rich.progress import track
 
-    return track(records, "classifying", total=total, console=Console(stderr=True))
+    return track(results, "classifying", total=total, console=Console(stderr=True))
