@@ -90,6 +90,7 @@ def write_copy(path: Path, image: Image) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with NewFile(path) as file:
             file.write(data.tobytes())
+            file.complete()
     except OSError as error:
         raise UnavailableError(f"{path}: cannot be written: {error.strerror}") from error
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 
 class NewFile:
-    """Bytes that take the place of `path` when the block ends well, and leave nothing when it does not.
+    """Bytes that take the place of `path` once they are complete; nothing is left of them if the block ends before.
 
     They are written beside `path` under a hidden name. Where `path` is a symbolic link, what it points to is replaced.
 
@@ -26,13 +27,14 @@ class NewFile:
     def write(self, data: bytes) -> None:
         self._file.write(data)
 
+    def complete(self) -> None:
+        self._file.close()
+        self._unfinished.replace(self._path)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        try:
+        self._unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # what could not be written was said by write or complete
             self._file.close()
-            if kind is None:
-                self._unfinished.replace(self._path)
-        finally:
-            self._unfinished.unlink(missing_ok=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from types import FrameType
+from typing import TYPE_CHECKING, Self, TextIO
 
 import click
 
@@ -16,15 +19,29 @@ from edge.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from edge.batch import Classified
+    from edge.mirror import Mirror
+    from edge.report.writer import ReportWriter
 
 _SOME_FAILED = 1
-_INTERRUPTED = 130
+_ENDED_BY_SIGNAL = 128
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--format", "format_", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Records go here, not to stdout.")
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.html",
+    help="Also write a page to look at, with small pictures.",
+)
+@click.option(
+    "--annotate",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Also write the pictures there, with boxes and labels drawn in.",
+)
 @click.option(
     "--faces", type=click.Choice(["detect", "whole"]), default="detect", help="whole: each picture is one face."
 )
@@ -37,6 +54,8 @@ def classify(
     paths: tuple[str, ...],
     format_: str,
     output: Path | None,
+    report: Path | None,
+    annotate: Path | None,
     faces: str,
     detector: str | None,
     classifier: str | None,
@@ -49,24 +68,32 @@ def classify(
     Ends with 1 if a picture could not be read; each is named on stderr and in its record.
     """
     from edge.batch import Job, classify_all, find_pictures
+    from edge.mirror import Mirror
+    from edge.report.writer import THUMBNAIL_PX
     from edge.sinks import CsvSink, JsonLinesSink, RecordSink
 
     settings = _with_models(load_settings(config), detector, classifier)
     pictures = find_pictures(paths, recursive=not no_recursive)
-    results = classify_all(pictures, Job(settings, whole_faces=faces == "whole"), min(jobs, max(1, len(pictures))))
-    if output is not None and output.exists() and any(path.exists() and path.samefile(output) for path in pictures):
-        raise UsageError(f"{output}: is one of the pictures")
+    _refuse_to_overwrite(output, report, pictures)
+    mirror = None if annotate is None else Mirror.plan(annotate, paths, pictures)
+    job = Job(settings, faces == "whole", None if report is None else THUMBNAIL_PX, mirror)
+    results = classify_all(pictures, job, min(jobs, max(1, len(pictures))))
     failed = 0
-    with _opened(output) as file:
+    with _reporting(report, paths, len(pictures), mirror) as page, _opened(output) as file, _Ending() as ending:
         sink: RecordSink = CsvSink(file) if format_ == "csv" else JsonLinesSink(file)
-        try:
-            for record in (each.record for each in _with_progress(results, len(pictures))):
-                sink.write(record)
-                if record.error is not None:
-                    failed += 1
-                    click.echo(f"maskgate: {record.path}: {record.error}", err=True)
-        except KeyboardInterrupt:
-            return _INTERRUPTED
+        for each in _with_progress(results, len(pictures)):
+            sink.write(each.record)
+            if page is not None:
+                page.write(each)
+            if each.record.error is not None:
+                failed += 1
+                click.echo(f"maskgate: {each.record.path}: {each.record.error}", err=True)
+            if ending.signal is not None:
+                break
+    if failed and annotate is not None:
+        click.echo(f"maskgate: {annotate}: without the {failed} of {len(pictures)} that could not be read", err=True)
+    if ending.signal is not None:
+        return _ENDED_BY_SIGNAL + ending.signal
     return _SOME_FAILED if failed else 0
 
 
@@ -77,6 +104,16 @@ def _with_models(settings: Settings, detector: str | None, classifier: str | Non
     if classifier is not None:
         update["classifier"] = settings.classifier.model_copy(update={"model": classifier})
     return settings.model_copy(update=update)
+
+
+def _refuse_to_overwrite(output: Path | None, report: Path | None, pictures: Sequence[Path]) -> None:
+    if output is not None and report is not None and output.resolve() == report.resolve():
+        raise UsageError(f"{report}: cannot hold both the records and the report")
+    for written in (output, report):
+        if written is None or not written.exists():
+            continue
+        if any(picture.exists() and picture.samefile(written) for picture in pictures):
+            raise UsageError(f"{written}: is one of the pictures")
 
 
 @contextmanager
@@ -90,6 +127,38 @@ def _opened(output: Path | None) -> Iterator[TextIO]:
         raise UsageError(f"{output}: {error.strerror}") from error
     with file:
         yield file
+
+
+def _reporting(
+    path: Path | None, arguments: Sequence[str], pictures: int, mirror: Mirror | None
+) -> AbstractContextManager[ReportWriter | None]:
+    from edge.messages import shown
+    from edge.report.page import Run
+    from edge.report.writer import new_report
+
+    if path is None:
+        return nullcontext()
+    return new_report(path, Run([shown(each) for each in arguments], pictures, datetime.now(UTC)), mirror)
+
+
+class _Ending:
+    """Inside its block Ctrl-C and SIGTERM are noted, to end after the picture at work; the second one ends at once."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __enter__(self) -> Self:
+        self._before = {each: signal.signal(each, self._note) for each in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each, handler in self._before.items():
+            signal.signal(each, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
 
 
 def _with_progress(results: Iterable[Classified], total: int) -> Iterable[Classified]:

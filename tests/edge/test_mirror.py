@@ -104,7 +104,7 @@ def test_names_as_long_as_can_be_and_of_any_bytes_are_kept_to_what_can_be(album:
     found = copies(["album"], pictures)
 
     assert any(name == r"out/\xff\xfe.jpg" for name in found)
-    assert all(len(os.path.basename(name).encode()) <= 255 for name in found)
+    assert all(len(Path(name).name.encode()) <= 255 for name in found)
     for picture in pictures:
         write_copy(Mirror.plan(Path("out"), ["album"], pictures).copy_of(picture), np.zeros((4, 4, 3), np.uint8))
 
