@@ -103,7 +103,7 @@ def body(run: Run, tally: Tally, shown: int) -> str:
         faces=counted(faces, "face", "faces"),
         face_bar=_bar(tally.faces, KINDS[1:5], "Faces") if faces else "",
         face_legend="\n".join(_legend_of_faces(tally)),
-        note=escape(_note(done - tally.pictures["failed"], shown)),
+        note=_note(done - tally.pictures["failed"], shown),
         detector=escape(tally.detector or "none"),
         classifier=escape(tally.classifier or "none"),
         version=escape(__version__),
@@ -166,8 +166,8 @@ def _note(readable: int, shown: int) -> str:
     if shown >= readable:
         return ""
     return (
-        f"{shown:,} of {counted(readable, 'picture', 'pictures')} have a small picture here, to keep this file small: "
-        "the uncertain and mixed ones first, then a sample of the others."
+        f"<p>{shown:,} of {counted(readable, 'picture', 'pictures')} are shown small, which keeps this file small: "
+        "the uncertain and mixed ones first, then a sample of the others.</p>"
     )
 
 

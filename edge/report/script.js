@@ -101,7 +101,7 @@
     make("thead", {}, make("tr", {}, ...["Face", "p_mask", "Score", "Box"].map((text) => make("th", { scope: "col" }, text)))),
     make("tbody", {}, ...row.faces.map(([x, y, width, height, label, p, score]) => make("tr", {},
       make("td", {}, chip(label)), make("td", {}, probability(p)), make("td", {}, score === null ? "–" : score.toFixed(2)),
-      make("td", {}, `${width} × ${height} at ${x}, ${y}`)))));
+      make("td", {}, `${width} × ${height}`, make("span", { className: "wide" }, ` at ${x}, ${y}`))))));
 
   const showDetails = (place) => {
     open = place;
