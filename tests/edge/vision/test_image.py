@@ -15,6 +15,7 @@ import pytest
 from edge.errors import ImageError
 from edge.vision.image import ImageLimits, decode, read_bytes
 from edge.vision.probe import probe
+from support.pictures import with_orientation
 
 
 def gradient(width: int = 80, height: int = 60) -> np.ndarray:
@@ -73,13 +74,6 @@ def test_a_cmyk_jpeg_is_read() -> None:
 
     assert image.shape == (16, 16, 3)
     assert len(np.unique(image)) <= 2
-
-
-def with_orientation(jpeg: bytes, orientation: int) -> bytes:
-    """The JPEG with an EXIF block that says how the camera was held."""
-    tiff = b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
-    block = b"Exif\0\0" + tiff
-    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + jpeg[2:]
 
 
 @pytest.mark.parametrize(
