@@ -23,6 +23,7 @@ FLOORS = [
     "mirror",
     "checks",
     "bench",
+    "fleet",
     "assembly",
     "mqtt",
     "outbox",

@@ -25,6 +25,7 @@ _COMMANDS = {
     "check": "Try the configuration, models, sources and broker.",
     "bench": "Measure this machine.",
     "schema": "Print the schema of what is published.",
+    "fleet": "Many devices on one broker.",
 }
 
 
