@@ -24,6 +24,7 @@ FLOORS = [
     "checks",
     "bench",
     "fleet",
+    "heard",
     "assembly",
     "mqtt",
     "outbox",

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -13,6 +17,8 @@ from edge.cli.options import config_option
 from edge.errors import ConfigError
 from edge.mqtt.topics import Topics
 from edge.settings import load_settings
+
+_REDRAWN_EVERY_S = 0.5
 
 
 def event_line(payload: bytes) -> str:
@@ -30,8 +36,14 @@ def event_line(payload: bytes) -> str:
 @click.command()
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, as published.")
-def listen(config: Path | None, as_json: bool) -> None:  # noqa: FBT001
+@click.option(
+    "--counts",
+    is_flag=True,
+    help="Count verdicts a door instead: a table, live on a terminal; with --json an object a device at the end.",
+)
+def listen(config: Path | None, as_json: bool, counts: bool) -> None:  # noqa: FBT001
     """Print the events of all devices under mqtt.prefix as they come, until Ctrl-C."""
+    from edge.heard import Heard, as_records, as_table
     from edge.mqtt.embedded import EMBEDDED
     from edge.mqtt.subscriber import receive
 
@@ -41,8 +53,47 @@ def listen(config: Path | None, as_json: bool) -> None:  # noqa: FBT001
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    topics = Topics(settings.mqtt.prefix, settings.device_id)
+    events, images = topics.of_any_device("event"), topics.of_any_device("image")
+    if not counts:
+        receive(settings.mqtt, [events], _show_as_json if as_json else _show, stop.is_set)
+        return
+    heard = Heard()
+    with _live(lambda: as_table(heard), on=not as_json and sys.stdout.isatty()) as refresh:
 
-    def show(_topic: str, payload: bytes) -> None:
-        click.echo(payload.decode(errors="backslashreplace") if as_json else event_line(payload))
+        def ended() -> bool:
+            refresh()
+            return stop.is_set()
 
-    receive(settings.mqtt, Topics(settings.mqtt.prefix, settings.device_id).of_any_device("event"), show, stop.is_set)
+        receive(settings.mqtt, [events, images], heard.take, ended)
+    for line in map(json.dumps, as_records(heard)) if as_json else [as_table(heard)]:
+        click.echo(line)
+
+
+def _show(_topic: str, payload: bytes) -> None:
+    click.echo(event_line(payload))
+
+
+def _show_as_json(_topic: str, payload: bytes) -> None:
+    click.echo(payload.decode(errors="backslashreplace"))
+
+
+@contextmanager
+def _live(text: Callable[[], str], *, on: bool) -> Iterator[Callable[[], None]]:
+    """Shows `text` on the terminal until the end of the block, as often as one can read it."""
+    if not on:
+        yield lambda: None
+        return
+    from rich.live import Live
+    from rich.text import Text
+
+    drawn_at = float("-inf")
+    with Live(auto_refresh=False, transient=True) as live:
+
+        def refresh() -> None:
+            nonlocal drawn_at
+            if time.monotonic() - drawn_at >= _REDRAWN_EVERY_S:
+                drawn_at = time.monotonic()
+                live.update(Text(text()), refresh=True)
+
+        yield refresh

@@ -66,7 +66,7 @@ def run_demo(url: str, port: int, seconds: float, on_event: Callable[[bytes], No
             def ended() -> bool:
                 return stop.is_set() or daemon.died_of is not None or time.monotonic() >= ends_at
 
-            receive(mqtt, Topics(mqtt.prefix, _DEVICE).of("event"), count, ended, _BROKER_LIMIT_S)
+            receive(mqtt, [Topics(mqtt.prefix, _DEVICE).of("event")], count, ended, _BROKER_LIMIT_S)
         if daemon.died_of is not None:
             raise daemon.died_of
     return received

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from edge.backoff import Backoff
 from edge.errors import UnavailableError
@@ -16,7 +16,7 @@ _POLL_S = 0.2
 
 def receive(
     settings: MqttSettings,
-    topic: str,
+    topics: Collection[str],
     on_message: Callable[[str, bytes], None],
     ended: Callable[[], bool],
     first_try_limit_s: float = 0,
@@ -25,7 +25,7 @@ def receive(
 
     Args:
         settings: of the broker.
-        topic: a filter.
+        topics: filters.
         on_message: called in this thread.
         ended: asked several times a second.
         first_try_limit_s: how long the broker may be away at the start.
@@ -51,7 +51,8 @@ def receive(
         give_up_at = None
         backoff.reset()
         try:
-            connection.subscribe(topic)
+            for topic in topics:
+                connection.subscribe(topic)
             while connection.poll(_POLL_S) and not ended():
                 pass
         finally:

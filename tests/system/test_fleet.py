@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -13,8 +18,9 @@ from edge.errors import UnavailableError
 from edge.mqtt.connection import Connection, Will
 from edge.settings import MqttSettings
 from support.broker import Mosquitto
-from support.components import eventually
-from support.daemon import maskgate, running, write_config
+from support.components import end, eventually, require_program
+from support.daemon import ENVIRONMENT, maskgate, running, write_config
+from support.messages import an_event
 from support.notify import NotifySocket
 
 DEMO = '[[sources]]\nname = "door"\nkind = "camera"\nurl = "demo:"'
@@ -224,3 +230,69 @@ def test_a_daemon_says_in_its_status_what_it_may_not(
         with running(config, **variables):
             expected = refusal or "STATUS=running"
             eventually(lambda: any(expected in line for line in systemd.received()), 20)
+
+
+def spoken_by(client: Client, device: str, *numbers: int) -> None:
+    """Events of a device with these `seq`, a repeated one being the same message again."""
+    for number in numbers:
+        event = an_event().model_copy(update={"seq": number, "device": device, "id": UUID(int=number)})
+        assert client.answer(f"maskgate/{device}/event", event.to_json()) is None
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_listen_counts_the_doors_of_all_devices(
+    fleet: SmallFleet, client: Callable[..., Client], as_json: bool
+) -> None:
+    output = fleet.folder / "heard.txt"
+    command = [sys.executable, "-m", "edge", "listen", "--counts", *(["--json"] if as_json else [])]
+    variables = {
+        "MASKGATE_MQTT__PORT": str(fleet.broker.port),
+        "MASKGATE_MQTT__USERNAME": "dash",
+        "CREDENTIALS_DIRECTORY": str(fleet.credentials / "dash"),
+    }
+    log = fleet.folder / f"mosquitto-{fleet.broker.port}.log"
+    with output.open("w") as file:
+        listener = subprocess.Popen(command, stdout=file, text=True, env=ENVIRONMENT | variables)
+    try:
+        eventually(lambda: "maskgate/+/image (QoS 1)" in log.read_text())
+        spoken_by(client("lobby-1"), "lobby-1", 1, 2, 2, 4)
+        spoken_by(client("lobby-2"), "lobby-2", 7, 8)
+        eventually(lambda: log.read_text().count("Received PUBACK from maskgate-listen") == 6)
+    finally:
+        assert end(listener) == 0
+
+    lines = output.read_text().splitlines()
+    if as_json:
+        assert [(json.loads(line)["device"], json.loads(line)["lost"]) for line in lines] == [
+            ("lobby-1", 1),
+            ("lobby-2", 0),
+        ]
+    else:
+        assert [line.split() for line in lines[1:4]] == [
+            ["all", "0", "5", "0", "0", "%"],
+            ["lobby-1/door", "0", "3", "0", "0", "%"],
+            ["lobby-2/door", "0", "2", "0", "0", "%"],
+        ]
+        assert lines[4:] == ["lobby-1: 1 lost (missing in seq), 1 came twice"]
+
+
+def test_on_a_terminal_the_counts_are_shown_while_they_change(fleet: SmallFleet, client: Callable[..., Client]) -> None:
+    script = require_program("script", "bsdutils")
+    output = fleet.folder / "screen.txt"
+    variables = {
+        "MASKGATE_MQTT__PORT": str(fleet.broker.port),
+        "MASKGATE_MQTT__USERNAME": "dash",
+        "CREDENTIALS_DIRECTORY": str(fleet.credentials / "dash"),
+        "TERM": "xterm",
+    }
+    command = [script, "-qefc", f"exec {sys.executable} -m edge listen --counts", str(output)]
+    terminal = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=ENVIRONMENT | variables)
+    try:
+        eventually(lambda: output.exists() and "share of mask" in output.read_text(), 20)
+        spoken_by(client("lobby-1"), "lobby-1", 1, 2)
+        eventually(lambda: re.search(r"lobby-1/door +0 +2 +0 ", output.read_text()))
+    finally:
+        assert terminal.stdin is not None
+        terminal.stdin.write(b"\x03")
+        terminal.stdin.close()
+        assert terminal.wait(10) == 0
