@@ -3,6 +3,7 @@
 The word after the language says how. Nothing: it is run as it stands, in a folder with photos/ and maskgate.toml.
 `broker`: it is run while a daemon publishes, and must hear events. `make`: the targets exist. `board`: it needs a board
 or root, so its maskgate commands and its files of this repository are looked at. `train`: likewise for training.
+`fleet`: tests/system/test_fleet.py follows these of docs/fleet.md one after the other.
 """
 
 from __future__ import annotations
@@ -142,7 +143,7 @@ def test_every_shell_block_says_how_it_is_tested() -> None:
         for match in BLOCK.finditer(page.read_text()):
             if match["language"] in ("sh", "bash", "console", "shell"):
                 assert match["language"] == "sh", f"{page}: {match[0][:60]}"
-                assert match["how"] in (None, "broker", "make", "board", "train"), f"{page}: {match[0][:60]}"
+                assert match["how"] in (None, "broker", "make", "board", "train", "fleet"), f"{page}: {match[0][:60]}"
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

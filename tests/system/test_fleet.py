@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
@@ -18,7 +21,7 @@ from edge.errors import UnavailableError
 from edge.mqtt.connection import Connection, Will
 from edge.settings import MqttSettings
 from support.broker import Mosquitto
-from support.components import end, eventually, require_program
+from support.components import ROOT, end, eventually, require, require_program
 from support.daemon import ENVIRONMENT, maskgate, running, write_config
 from support.messages import an_event
 from support.notify import NotifySocket
@@ -296,3 +299,188 @@ def test_on_a_terminal_the_counts_are_shown_while_they_change(fleet: SmallFleet,
         terminal.stdin.write(b"\x03")
         terminal.stdin.close()
         assert terminal.wait(10) == 0
+
+
+PAGE = (ROOT / "docs" / "fleet.md").read_text()
+
+
+def shown(language: str) -> list[str]:
+    """The blocks of docs/fleet.md that are marked so, in their order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.M | re.S)
+
+
+@pytest.fixture
+def certified(tmp_path: Path) -> Iterator[Mosquitto]:
+    """The page followed from top to bottom; its mosquitto with certificates."""
+    require_program("openssl", "openssl")
+    variables = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "BROKER": "localhost"}
+    for code in shown("sh fleet"):
+        command = ["bash", "-eu", "-c", code]
+        subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT | variables, check=True, capture_output=True, timeout=60)
+    (configuration,) = shown("conf tls")
+    options = configuration.replace("/etc/mosquitto/", f"{tmp_path}/").replace("listener 8883\n", "")
+    broker = Mosquitto(tmp_path, options)
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+def with_certificate(broker: Mosquitto, name: str, authority: str = "ca") -> MqttSettings:
+    folder = broker.folder
+    files = {"cert_file": folder / f"{name}.crt", "key_file": folder / f"{name}.key"} if name else {}
+    return MqttSettings(port=broker.port, tls=True, ca_file=folder / f"{authority}.crt", **files)  # type: ignore[arg-type]
+
+
+def test_the_page_followed_step_by_step_gives_certificates_that_name_devices(certified: Mosquitto) -> None:
+    device = Client(with_certificate(certified, "lobby-1"), "device", Will("maskgate/lobby-1/availability", "offline"))
+    reader = Client(with_certificate(certified, "dashboard"), "reader")
+    reader.connection.subscribe("maskgate/+/+")
+    reader.connection.poll(0.5)
+
+    assert device.answer("maskgate/lobby-1/event") is None
+    assert device.answer("maskgate/lobby-2/event") == "Not authorized"
+    reader.poll_until(lambda: reader.heard)
+    device.connection.close()
+    reader.poll_until(lambda: len(reader.heard) == 2)
+    assert reader.heard == ["maskgate/lobby-1/event", "maskgate/lobby-1/availability"]
+    reader.connection.close()
+
+
+def test_without_a_certificate_of_ours_nobody_is_let_in(certified: Mosquitto) -> None:
+    openssl = require_program("openssl", "openssl")
+    forged = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=lobby-1"]
+    output = ["-keyout", "forged.key", "-out", "forged.crt"]
+    subprocess.run([openssl, *forged, *output], cwd=certified.folder, check=True, capture_output=True, timeout=60)
+
+    for name in ("", "forged"):
+        with pytest.raises(UnavailableError):
+            Connection(with_certificate(certified, name), "5", "test")
+
+
+def test_the_configuration_of_the_page_is_taken_with_the_key_as_a_credential(certified: Mosquitto) -> None:
+    folder = certified.folder
+    (settings,) = (block for block in shown("toml") if "cert_file" in block)
+    settings = settings.replace('host = "broker.example"\nport = 8883', f"port = {certified.port}")
+    settings = settings.replace("/etc/maskgate/client.crt", f"{folder}/lobby-1.crt").replace(
+        "/etc/maskgate", str(folder)
+    )
+    config = folder / "maskgate.toml"
+    config.write_text(f'device_id = "lobby-1"\nstate_dir = "{folder / "state"}"\n{settings}')
+    credentials = folder / "handed-over"
+    credentials.mkdir()
+    (folder / "lobby-1.key").rename(credentials / "client.key")
+
+    variables = {"CREDENTIALS_DIRECTORY": str(credentials), "MASKGATE_MQTT__KEY_FILE": str(credentials / "client.key")}
+    done = maskgate("check", "--config", config, **variables)
+
+    assert f"ok      broker: localhost:{certified.port} with MQTT 5" in done.stdout, done.stdout + done.stderr
+
+
+def test_boards_of_one_image_differ_by_their_host_name(fleet: SmallFleet, client: Callable[..., Client]) -> None:
+    unshare = require_program("unshare", "util-linux")
+    require(os.geteuid() == 0, "needs root to give itself another host name")
+    reader = client("dash")
+    reader.connection.subscribe("maskgate/+/event")
+    start = (
+        "import socket, sys; socket.sethostname(sys.argv[1]); from edge.cli import main; sys.argv[1:] = ['run']; main()"
+    )
+    image = {
+        "MASKGATE_MQTT__PORT": str(fleet.broker.port),
+        "MASKGATE_SOURCES": '[{"name": "door", "kind": "camera", "url": "demo:"}]',
+    }
+    boards = []
+    try:
+        for name in ("lobby-1", "lobby-2"):
+            board = {
+                "MASKGATE_MQTT__USERNAME": name,
+                "MASKGATE_STATE_DIR": str(fleet.folder / f"state-{name}"),
+                "CREDENTIALS_DIRECTORY": str(fleet.credentials / name),
+            }
+            command = [unshare, "--uts", sys.executable, "-c", start, name]
+            boards.append(subprocess.Popen(command, text=True, env=ENVIRONMENT | image | board))
+        reader.poll_until(lambda: set(reader.heard) == {"maskgate/lobby-1/event", "maskgate/lobby-2/event"}, 40)
+    finally:
+        for process in boards:
+            assert end(process) == 0
+
+
+class Consumers:
+    """The consumer of docs/fleet.md, as often as is wanted."""
+
+    def __init__(self, folder: Path, broker: Mosquitto) -> None:
+        (program,) = shown("python fleet")
+        (folder / "consumer.py").write_text(program.replace("PORT", str(broker.port)))
+        self.folder = folder
+        self.log = folder / f"mosquitto-{broker.port}.log"
+        self.running: dict[str, subprocess.Popen[str]] = {}
+
+    def start(self, name: str) -> None:
+        subscribed = self.log.read_text().count(f"{name} 1 $share/archive")
+        command = [sys.executable, "consumer.py", name]
+        self.running[name] = subprocess.Popen(command, cwd=self.folder, text=True)
+        eventually(lambda: self.log.read_text().count(f"{name} 1 $share/archive") > subscribed)
+
+    def send(self, name: str, signal_: signal.Signals) -> None:
+        self.running[name].send_signal(signal_)
+        if signal_ == signal.SIGKILL:
+            self.running[name].wait(5)
+
+    def has(self, name: str) -> set[int]:
+        """Numbers of the events that a consumer has written down."""
+        with closing(sqlite3.connect(self.folder / f"{name}.sqlite3")) as db:
+            return {UUID(row[0]).int for row in db.execute("SELECT id FROM event")}
+
+
+@pytest.fixture
+def consumers(tmp_path: Path, broker: Mosquitto) -> Iterator[Consumers]:
+    consumers = Consumers(tmp_path, broker)
+    yield consumers
+    for process in consumers.running.values():
+        process.kill()
+        process.wait(5)
+
+
+def test_consumers_that_share_get_each_event_once_and_lose_none_when_one_is_killed(
+    consumers: Consumers, broker: Mosquitto
+) -> None:
+    device = Client(MqttSettings(port=broker.port), "device")
+    for name in ("one", "two"):
+        consumers.start(name)
+
+    spoken_by(device, "lobby-1", *range(1, 101))
+    eventually(lambda: len(consumers.has("one")) + len(consumers.has("two")) >= 100)
+    assert len(consumers.has("one")) == len(consumers.has("two")) == 50  # neither twice, for together they are all
+    assert consumers.has("one") | consumers.has("two") == set(range(1, 101))
+
+    consumers.send("one", signal.SIGSTOP)  # so that messages are on their way to it and not confirmed
+    spoken_by(device, "lobby-1", *range(101, 201))
+    consumers.send("one", signal.SIGKILL)
+    spoken_by(device, "lobby-1", *range(201, 301))
+    eventually(lambda: len(consumers.has("two")) == 150)
+    assert len(consumers.has("one")) == 50  # its part waits for it and goes to nobody else
+
+    consumers.start("one")
+    eventually(lambda: len(consumers.has("one")) == 150)
+    assert consumers.has("one") | consumers.has("two") == set(range(1, 301))
+    device.connection.close()
+
+
+def test_mosquitto_loses_what_a_consumer_without_a_session_had_not_confirmed(
+    consumers: Consumers, broker: Mosquitto
+) -> None:
+    """A fact of the broker that docs/fleet.md builds on; should it change one day, the page must."""
+    program = consumers.folder / "consumer.py"
+    program.write_text(program.read_text().replace("clean_start=False, properties=session", "clean_start=True"))
+    device = Client(MqttSettings(port=broker.port), "device")
+    for name in ("one", "two"):
+        consumers.start(name)
+    consumers.send("one", signal.SIGSTOP)
+    spoken_by(device, "lobby-1", *range(1, 101))
+    consumers.send("one", signal.SIGKILL)
+    eventually(lambda: "Client one closed its connection" in consumers.log.read_text())
+    spoken_by(device, "lobby-1", *range(101, 201))
+    consumers.start("one")
+    spoken_by(device, "lobby-1", 201, 202)
+    eventually(lambda: len(consumers.has("two")) == 151)
+    eventually(lambda: len(consumers.has("one")) == 1)
+    device.connection.close()
