@@ -2,10 +2,12 @@ PYTHON ?= python3
 VENV := .venv
 TRAIN_VENV := .venv-train
 TFLITE_VENV := .venv-tflite
+HOME_VENV := .venv-homeassistant
+PYTHON313 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python3.13) python3.13)
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-edge test-train check format bench wheel tflite lock clean
+.PHONY: help venv demo test test-edge test-train check format bench wheel tflite homeassistant lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -42,6 +44,9 @@ wheel: venv ## dist/*.whl
 # The second runtime, which aarch64 boards with Python 3.11 use. It needs numpy 1, so it cannot share an environment.
 tflite: $(TFLITE_VENV)/done ## .venv-tflite with tflite-runtime (Python 3.11 only)
 
+# Another Python and 375 MB, so an environment of its own; without it the tests of Home Assistant are skipped.
+homeassistant: $(HOME_VENV)/done ## .venv-homeassistant with a Home Assistant core for tests (Python 3.13 only)
+
 lock: ## resolve the lock files anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		pyproject.toml -o requirements.lock
@@ -51,9 +56,11 @@ lock: ## resolve the lock files anew (needs uv)
 		--extra demo --extra train --extra dev pyproject.toml -o requirements-train.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		requirements-tflite.in -o requirements-tflite.lock
+	uv pip compile --quiet --universal --python-version 3.13 --no-deps --generate-hashes --no-annotate --no-header \
+		requirements-homeassistant.in -o requirements-homeassistant.lock
 
 clean:
-	rm -rf $(VENV) $(TRAIN_VENV) $(TFLITE_VENV) dist
+	rm -rf $(VENV) $(TRAIN_VENV) $(TFLITE_VENV) $(HOME_VENV) dist
 
 $(VENV)/done: requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -70,4 +77,9 @@ $(TRAIN_VENV)/done: requirements-train.lock pyproject.toml
 $(TFLITE_VENV)/done: requirements-tflite.lock
 	python3.11 -m venv $(TFLITE_VENV)
 	$(TFLITE_VENV)/bin/python $(PIP) --require-hashes -r requirements-tflite.lock
+	touch $@
+
+$(HOME_VENV)/done: requirements-homeassistant.lock
+	$(PYTHON313) -m venv $(HOME_VENV)
+	$(HOME_VENV)/bin/python $(PIP) --no-deps --require-hashes -r requirements-homeassistant.lock
 	touch $@

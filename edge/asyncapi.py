@@ -8,6 +8,8 @@ from edge import __version__
 from edge.messages import json_schema
 
 _PARAMETERS = {
+    "source": {"description": "name of the source"},
+    "homeassistant": {"description": "homeassistant.prefix", "default": "homeassistant"},
     "prefix": {"description": "mqtt.prefix", "default": "maskgate"},
     "device": {"description": "device_id"},
 }
@@ -29,15 +31,24 @@ _TOPICS: tuple[tuple[str, str, int, bool, str], ...] = (
         False,
         "A JPEG of a source, only if privacy.snapshots is on.",
     ),
+    (
+        "discovery",
+        "{homeassistant}/device/{device}/config",
+        1,
+        True,
+        "Home Assistant device discovery, only if homeassistant.discovery is on; empty when it is taken back.",
+    ),
 )
 _PAYLOADS: dict[str, dict[str, Any]] = {
     "availability": {"contentType": "text/plain", "payload": {"type": "string", "enum": ["online", "offline"]}},
     "snapshot": {"contentType": "image/jpeg", "payload": {"type": "string", "format": "binary"}},
+    "discovery": {"contentType": "application/json", "payload": {"type": "object"}},
+    "birth": {"contentType": "text/plain", "payload": {"type": "string"}},
 }
 
 
 def asyncapi_document() -> dict[str, Any]:
-    """Everything that the daemon publishes; it subscribes to nothing that changes what it does."""
+    """Everything that the daemon publishes, and the one topic that it listens to."""
     schemas: dict[str, Any] = {}
     for name in ("event", "image", "status"):
         schema = json_schema(name, "#/components/schemas/{model}")
@@ -47,14 +58,7 @@ def asyncapi_document() -> dict[str, Any]:
     operations: dict[str, Any] = {}
     messages: dict[str, Any] = {}
     for name, address, qos, retain, summary in _TOPICS:
-        parameters = dict(_PARAMETERS)
-        if name == "snapshot":
-            parameters["source"] = {"description": "name of the source"}
-        channels[name] = {
-            "address": address,
-            "parameters": parameters,
-            "messages": {name: {"$ref": f"#/components/messages/{name}"}},
-        }
+        channels[name] = _channel(name, address)
         operations[f"send_{name}"] = {
             "action": "send",
             "channel": {"$ref": f"#/channels/{name}"},
@@ -64,6 +68,14 @@ def asyncapi_document() -> dict[str, Any]:
         messages[name] = _PAYLOADS.get(
             name, {"contentType": "application/json", "payload": {"$ref": f"#/components/schemas/{name}"}}
         )
+    channels["birth"] = _channel("birth", "{homeassistant}/status")
+    messages["birth"] = _PAYLOADS["birth"]
+    operations["receive_birth"] = {
+        "action": "receive",
+        "channel": {"$ref": "#/channels/birth"},
+        "summary": "On `online` the discovery is sent again; listened to only if homeassistant.discovery is on.",
+        "bindings": {"mqtt": {"qos": 1, "bindingVersion": "0.2.0"}},
+    }
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -74,4 +86,12 @@ def asyncapi_document() -> dict[str, Any]:
         "channels": channels,
         "operations": operations,
         "components": {"messages": messages, "schemas": schemas},
+    }
+
+
+def _channel(name: str, address: str) -> dict[str, Any]:
+    return {
+        "address": address,
+        "parameters": {key: about for key, about in _PARAMETERS.items() if f"{{{key}}}" in address},
+        "messages": {name: {"$ref": f"#/components/messages/{name}"}},
     }

@@ -15,6 +15,7 @@ from edge.daemon.pipeline import CameraLane, Context, FolderLane, Lane, Pipeline
 from edge.daemon.recorder import Recorder
 from edge.daemon.report import StatusReport
 from edge.errors import ConfigError, UnavailableError
+from edge.mqtt.announcer import Announcer
 from edge.mqtt.connection import tls_context
 from edge.mqtt.embedded import EMBEDDED, embedded_broker_settings
 from edge.mqtt.publisher import Publisher
@@ -94,8 +95,8 @@ def _refuse_what_is_missing(settings: Settings) -> None:
     problems = []
     if not settings.sources:
         problems.append('sources: none is configured; add a [[sources]] with kind = "camera" or "folder"')
-    if settings.homeassistant.discovery:
-        problems.append("homeassistant.discovery: is not in this version")
+    if settings.homeassistant.discovery and not settings.mqtt.host:
+        problems.append("homeassistant.discovery: needs a broker, and mqtt.host is empty; name one")
     if settings.privacy.snapshots != "off":
         problems.append("privacy.snapshots: are not in this version")
     if settings.web.enabled:
@@ -139,7 +140,7 @@ def _publisher(settings: Settings, outbox: Outbox) -> Publisher | None:
         mqtt = embedded_broker_settings(mqtt)
     if mqtt.tls:
         tls_context(mqtt)  # so that a wrong file is a mistake of the configuration at the start
-    return Publisher(mqtt, Topics(mqtt.prefix, settings.device_id), outbox)
+    return Publisher(mqtt, Topics(mqtt.prefix, settings.device_id), outbox, Announcer(settings))
 
 
 def _folder(settings: FolderSource, clock: Clock, outbox: Outbox) -> Folder:

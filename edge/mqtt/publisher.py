@@ -10,6 +10,7 @@ from collections.abc import Callable
 from edge.backoff import Backoff
 from edge.errors import UnavailableError
 from edge.messages import SCHEMA_NAMES
+from edge.mqtt.announcer import Announcer
 from edge.mqtt.connection import Connection, Receipt, UnsupportedProtocolError, Will
 from edge.mqtt.topics import Topics
 from edge.outbox import Outbox
@@ -47,15 +48,22 @@ class Publisher:
         settings: of the broker.
         topics: of this device; also makes the client id.
         outbox: what is to be published.
+        announcer: tells Home Assistant of the device; None where nobody is told.
         clock: monotonic, in seconds.
     """
 
     def __init__(
-        self, settings: MqttSettings, topics: Topics, outbox: Outbox, clock: Callable[[], float] = time.monotonic
+        self,
+        settings: MqttSettings,
+        topics: Topics,
+        outbox: Outbox,
+        announcer: Announcer | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._topics = topics
         self._outbox = outbox
+        self._announcer = announcer
         self._clock = clock
         self._version = "3.1.1" if settings.protocol == "3.1.1" else "5"
         self._connection: Connection | None = None
@@ -115,7 +123,7 @@ class Publisher:
         will = Will(self._topics.of("availability"), "offline")
         client_id = f"{self._topics.prefix}-{self._topics.device}".replace("/", "-")
         try:
-            connection = Connection(self._settings, self._version, client_id, will, self._on_receipt)
+            connection = Connection(self._settings, self._version, client_id, will, self._on_receipt, self._on_message)
         except UnavailableError as error:
             self._trouble(str(error))
             self._interrupted = True
@@ -135,6 +143,8 @@ class Publisher:
 
     def _serve(self, connection: Connection, stop: threading.Event) -> None:
         connection.publish(self._topics.of("availability"), "online", retain=True)
+        if self._announcer is not None:
+            self._announcer.begin(connection)
         timeout_s = 0.0
         while not stop.is_set():
             self.turned_at = self._clock()
@@ -155,10 +165,7 @@ class Publisher:
         if self._refusal is not None:
             self._trouble(f"the broker refuses our messages: {self._refusal}")
             self._refusal, self._resend_at = None, self._clock() + REFUSED_PAUSE_S
-        with self._lock:
-            status, self._status_is_new = (self._status if self._status_is_new else None), False
-        if status is not None:
-            connection.publish(self._topics.of("status"), status, retain=True, schema=SCHEMA_NAMES["status"])
+        self._tell(connection)
         if self._resend_at is not None:
             if self._clock() < self._resend_at or self._in_flight:
                 return _POLL_S
@@ -183,6 +190,15 @@ class Publisher:
             self._in_flight[number] = message.seq
             self._allowance -= 1
         return _POLL_S if allowed else _THROTTLED_POLL_S
+
+    def _tell(self, connection: Connection) -> None:
+        """What is not in the outbox, because only the latest counts."""
+        with self._lock:
+            status, self._status_is_new = (self._status if self._status_is_new else None), False
+        if status is not None:
+            connection.publish(self._topics.of("status"), status, retain=True, schema=SCHEMA_NAMES["status"])
+        if self._announcer is not None:
+            self._announcer.turn(connection)
 
     def _settle(self) -> None:
         if self._confirmed:
@@ -214,7 +230,13 @@ class Publisher:
     def _awaits_listeners(self) -> bool:
         return self._clock() < self._listeners_awaited_until
 
+    def _on_message(self, topic: str, payload: bytes) -> None:
+        if self._announcer is not None:
+            self._announcer.on_message(topic, payload)
+
     def _on_receipt(self, receipt: Receipt) -> None:
+        if self._announcer is not None and self._announcer.settles(receipt):
+            return
         seq = self._in_flight.pop(receipt.number, None)
         self._progress_at = self._clock()
         if receipt.refusal is not None:

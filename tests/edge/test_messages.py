@@ -88,9 +88,14 @@ def test_the_asyncapi_document_names_every_topic_of_the_contract() -> None:
     document = asyncapi_document()
 
     addresses = {channel["address"].removeprefix("{prefix}/{device}/") for channel in document["channels"].values()}
-    assert addresses == {"availability", "event", "image", "status", "snapshot/{source}"}
-    retained = {name for name, operation in document["operations"].items() if operation["bindings"]["mqtt"]["retain"]}
-    assert retained == {"send_availability", "send_status"}
+    of_home_assistant = {"{homeassistant}/device/{device}/config", "{homeassistant}/status"}
+    assert addresses == {"availability", "event", "image", "status", "snapshot/{source}"} | of_home_assistant
+    for channel in document["channels"].values():
+        assert set(re.findall(r"{(\w+)}", channel["address"])) == set(channel["parameters"])
+    retained = {
+        name for name, operation in document["operations"].items() if operation["bindings"]["mqtt"].get("retain")
+    }
+    assert retained == {"send_availability", "send_status", "send_discovery"}
     for reference in re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(document)):
         place = document
         for part in reference.split("/"):

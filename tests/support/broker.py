@@ -85,7 +85,7 @@ class Subscriber:
 
 
 @contextmanager
-def subscribed(folder: Path, port: int, *options: str) -> Iterator[Subscriber]:
+def subscribed(folder: Path, port: int, *options: str, topic: str = "maskgate/#") -> Iterator[Subscriber]:
     """Subscribes to everything under maskgate/ at QoS 1; what is published from then on is received."""
     program = require_program("mosquitto_sub", "mosquitto-clients")
     file = folder / f"received-{port}-{len(list(folder.glob('received-*')))}.txt"
@@ -100,7 +100,7 @@ def subscribed(folder: Path, port: int, *options: str) -> Iterator[Subscriber]:
         "-F",
         "%t\t%r\t%q\t%p",
         "-t",
-        "maskgate/#",
+        topic,
         "-t",
         _HELLO,
     ]
@@ -122,3 +122,10 @@ def subscribed(folder: Path, port: int, *options: str) -> Iterator[Subscriber]:
         yield Subscriber(file, process)
     finally:
         end(process)
+
+
+def publish(port: int, topic: str, payload: str, *options: str) -> None:
+    """mosquitto_pub; an empty payload removes what is retained."""
+    program = require_program("mosquitto_pub", "mosquitto-clients")
+    command = [program, "-h", "localhost", "-p", str(port), "-q", "1", "-t", topic, *options]
+    subprocess.run([*command, "-m", payload] if payload else [*command, "-n"], check=True, timeout=10)
