@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from edge.people import TrackState, Verdict
-from edge.vision.geometry import Image
+from edge.vision.geometry import Box, Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class View:
         at: when it was taken, in seconds of the monotonic clock.
         people: who is followed, and how their verdicts stand; boxes are in the picture's pixels.
         verdicts: what became sure with this frame.
+        found: every face of the frame, also those outside of the region that counts.
     """
 
     source: str
@@ -34,6 +35,7 @@ class View:
     at: float
     people: tuple[TrackState, ...]
     verdicts: tuple[Verdict, ...]
+    found: tuple[Box, ...] = ()
 
 
 def _all(_: View) -> bool:

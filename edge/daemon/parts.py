@@ -19,6 +19,7 @@ from edge.mqtt.announcer import Announcer
 from edge.mqtt.connection import tls_context
 from edge.mqtt.embedded import EMBEDDED, embedded_broker_settings
 from edge.mqtt.publisher import Publisher
+from edge.mqtt.snapshots import Snapshots
 from edge.mqtt.topics import Topics
 from edge.outbox import Outbox
 from edge.people import DecisionRule, People
@@ -62,7 +63,8 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
     state_lock = _claim_state_dir(settings.state_dir)
     limits = settings.outbox
     outbox = Outbox(settings.state_dir / "outbox.sqlite3", limits.max_messages, limits.max_age_h * _SECONDS_AN_HOUR)
-    publisher = _publisher(settings, outbox)
+    views = Views()
+    publisher = _publisher(settings, outbox, views)
     cameras = [Camera(source, clock.monotonic) for source in settings.sources if isinstance(source, CameraSource)]
     folders = [_folder(source, clock, outbox) for source in settings.sources if isinstance(source, FolderSource)]
     recorder = Recorder(outbox, publisher, {folder.name: folder for folder in folders}, clock)
@@ -72,7 +74,6 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
     )
     decision = settings.decision
     rule = DecisionRule(decision.min_frames, decision.agreement, decision.forget_after_s)
-    views = Views()
     sources: dict[str, tuple[Watched, Lane]] = {}
     for camera in cameras:
         people = People(rule, secrets.token_hex(2))
@@ -97,8 +98,6 @@ def _refuse_what_is_missing(settings: Settings) -> None:
         problems.append('sources: none is configured; add a [[sources]] with kind = "camera" or "folder"')
     if settings.homeassistant.discovery and not settings.mqtt.host:
         problems.append("homeassistant.discovery: needs a broker, and mqtt.host is empty; name one")
-    if settings.privacy.snapshots != "off":
-        problems.append("privacy.snapshots: are not in this version")
     if settings.web.enabled:
         problems.append("web.enabled: the local page is not in this version")
     if problems:
@@ -132,7 +131,7 @@ def _open_lock(path: Path) -> int:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
-def _publisher(settings: Settings, outbox: Outbox) -> Publisher | None:
+def _publisher(settings: Settings, outbox: Outbox, views: Views) -> Publisher | None:
     mqtt = settings.mqtt
     if not mqtt.host:
         return None
@@ -140,7 +139,16 @@ def _publisher(settings: Settings, outbox: Outbox) -> Publisher | None:
         mqtt = embedded_broker_settings(mqtt)
     if mqtt.tls:
         tls_context(mqtt)  # so that a wrong file is a mistake of the configuration at the start
-    return Publisher(mqtt, Topics(mqtt.prefix, settings.device_id), outbox, Announcer(settings))
+    topics = Topics(mqtt.prefix, settings.device_id)
+    return Publisher(mqtt, topics, outbox, Announcer(settings), _snapshots(settings, views, topics))
+
+
+def _snapshots(settings: Settings, views: Views, topics: Topics) -> Snapshots | None:
+    mode = settings.privacy.snapshots
+    if mode == "off":
+        return None
+    cameras = [source.name for source in settings.sources if isinstance(source, CameraSource)]
+    return Snapshots(mode, cameras, views, topics, with_uncertain=settings.decision.publish_uncertain)
 
 
 def _folder(settings: FolderSource, clock: Clock, outbox: Outbox) -> Folder:

@@ -166,7 +166,8 @@ class CameraLane:
         self._say(verdicts, frame)
         name = self._camera.name
         if self._views.wanted(name):
-            self._views.offer(View(name, frame.image, frame.at, self._people.tracks(), tuple(verdicts)))
+            boxes = tuple(face.box for face in found)
+            self._views.offer(View(name, frame.image, frame.at, self._people.tracks(), tuple(verdicts), boxes))
         return True
 
     def _counts(self, box: Box, image: Image) -> bool:

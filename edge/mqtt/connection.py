@@ -30,6 +30,7 @@ _LARGEST_PACKET = 268_435_455
 _NO_MATCHING_SUBSCRIBERS = 0x10
 _UNSUPPORTED_PROTOCOL = (0x84, 0x01)
 _JSON = "application/json"
+_JPEG = "image/jpeg"
 
 
 class UnsupportedProtocolError(UnavailableError):
@@ -107,6 +108,15 @@ class Connection:
             The number that its receipt will name.
         """
         return self._client.publish(topic, payload, qos, retain, self._properties(schema)).mid
+
+    def publish_picture(self, topic: str, jpeg: bytes, expiry_s: int) -> None:
+        """Hands over a picture that may be lost: QoS 0, and with MQTT 5 forgotten by the broker after `expiry_s`."""
+        properties = None
+        if self.version == "5":
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.ContentType = _JPEG
+            properties.MessageExpiryInterval = expiry_s
+        self._client.publish(topic, jpeg, 0, retain=False, properties=properties)
 
     def subscribe(self, topic: str) -> None:
         """Asks for a topic filter at QoS 1."""

@@ -6,12 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from edge.backoff import Backoff
 from edge.errors import UnavailableError
 from edge.messages import SCHEMA_NAMES
 from edge.mqtt.announcer import Announcer
 from edge.mqtt.connection import Connection, Receipt, UnsupportedProtocolError, Will
+from edge.mqtt.snapshots import Snapshots
 from edge.mqtt.topics import Topics
 from edge.outbox import Outbox
 from edge.settings import MqttSettings
@@ -49,6 +51,7 @@ class Publisher:
         topics: of this device; also makes the client id.
         outbox: what is to be published.
         announcer: tells Home Assistant of the device; None where nobody is told.
+        snapshots: of the cameras; None where there are none to be.
         clock: monotonic, in seconds.
     """
 
@@ -58,12 +61,14 @@ class Publisher:
         topics: Topics,
         outbox: Outbox,
         announcer: Announcer | None = None,
+        snapshots: Snapshots | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._topics = topics
         self._outbox = outbox
         self._announcer = announcer
+        self._snapshots = snapshots
         self._clock = clock
         self._version = "3.1.1" if settings.protocol == "3.1.1" else "5"
         self._connection: Connection | None = None
@@ -109,7 +114,8 @@ class Publisher:
             if connection is not None:
                 since = self._clock()
                 try:
-                    self._serve(connection, stop)
+                    with nullcontext() if self._snapshots is None else self._snapshots.looking(self.wake):
+                        self._serve(connection, stop)
                 finally:
                     self._settle()
                     with self._lock:
@@ -199,6 +205,8 @@ class Publisher:
             connection.publish(self._topics.of("status"), status, retain=True, schema=SCHEMA_NAMES["status"])
         if self._announcer is not None:
             self._announcer.turn(connection)
+        if self._snapshots is not None:
+            self._snapshots.turn(connection)
 
     def _settle(self) -> None:
         if self._confirmed:
