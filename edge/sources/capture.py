@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -105,7 +106,8 @@ class OpenCvCapture:
 class PiCapture:
     """A CSI camera through picamera2, which comes with Raspberry Pi OS and not from the package index.
 
-    Each request is given back at once: the camera stops when its few buffers are all lent (picamera2 issue 1125).
+    One stream, for detection and for the crop: docs/decisions/0007-csi.md. At most one request is lent at a time, for
+    the camera stops when its few buffers are all lent.
     """
 
     frame_interval_s = 0.0
@@ -119,33 +121,67 @@ class PiCapture:
             from picamera2 import Picamera2
         except ImportError as error:
             raise UnavailableError(
-                "picamera2 is not there: apt install python3-picamera2, and let the virtual environment see it "
-                "(--system-site-packages)"
+                f"picamera2 cannot be loaded ({error}): apt install python3-picamera2, and let the virtual environment "
+                "see it (--system-site-packages)"
             ) from error
+        if not hasattr(Picamera2, "cancel_all_and_flush"):
+            raise UnavailableError("picamera2 0.3.20 or later is needed, which can give up waiting: apt full-upgrade")
+        self._request: Any = None
         try:
+            # Asked first, for a constructor that fails leaves a pipe open, and this is tried again and again.
+            attached = len(Picamera2.global_camera_info())
+            if int(number) >= attached:
+                raise UnavailableError(f"picamera:{number}: there is no such camera; {attached} are attached")
             self._camera: Any = Picamera2(int(number))
-            # What libcamera calls RGB888 lies in memory as blue, green, red.
-            main = {"size": _CSI_SIZE, "format": "RGB888"}
-            self._camera.configure(self._camera.create_video_configuration(main=main))
-            self._camera.start()
         except (RuntimeError, IndexError, OSError) as error:
             raise UnavailableError(f"picamera:{number}: {error}") from error
-        self._image: Image | None = None
+        try:
+            self._start()
+        except (RuntimeError, ValueError, OSError) as error:
+            self._camera.close()
+            raise UnavailableError(f"picamera:{number}: {error}") from error
+
+    def _start(self) -> None:
+        # What libcamera calls RGB888 lies in memory as blue, green, red.
+        main = {"size": _CSI_SIZE, "format": "RGB888"}
+        # The size of the raw stream decides about the mode of the sensor. Left alone, it would be that of the main
+        # stream, for which several sensors read their middle only.
+        raw = {"size": _whole_view(self._camera.sensor_resolution)}
+        self._camera.configure(self._camera.create_video_configuration(main=main, raw=raw))
+        self._camera.start()
 
     def grab(self) -> bool:
+        self._give_back()
         try:
-            request = self._camera.capture_request(wait=READ_LIMIT_S)
-        except (TimeoutError, RuntimeError):
+            self._request = self._camera.capture_request(wait=READ_LIMIT_S)
+        except (TimeoutError, CancelledError, RuntimeError):
             return False
-        try:
-            self._image = np.array(request.make_array("main"), np.uint8)
-        finally:
-            request.release()
         return True
 
     def retrieve(self) -> Image | None:
-        return self._image
+        if self._request is None:
+            return None
+        try:
+            return np.asarray(self._request.make_array("main"), np.uint8)  # a copy of the buffer
+        except RuntimeError:
+            return None
+        finally:
+            self._give_back()
 
     def release(self) -> None:
+        self._give_back()
+        # A capture that has timed out is still queued, and stop() would wait behind it without a limit.
+        self._camera.cancel_all_and_flush()
         self._camera.stop()
         self._camera.close()
+
+    def _give_back(self) -> None:
+        request, self._request = self._request, None
+        if request is not None:
+            request.release()
+
+
+def _whole_view(sensor: tuple[int, int]) -> tuple[int, int]:
+    """A size that all of a sensor is read at: half of it each way, or all of it if that would be less than a frame."""
+    half = sensor[0] // 2, sensor[1] // 2
+    return half if half[0] >= _CSI_SIZE[0] and half[1] >= _CSI_SIZE[1] else sensor

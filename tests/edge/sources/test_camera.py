@@ -19,6 +19,7 @@ from edge.sources.camera import FROZEN_AFTER_S, STALLED_AFTER_S, Camera
 from edge.sources.capture import Capture, PiCapture, open_capture, without_password
 from edge.vision.geometry import Image
 from support.components import eventually
+from support.picamera2 import Picamera2
 
 
 class Clock:
@@ -215,66 +216,122 @@ def test_passwords_of_cameras_are_not_shown() -> None:
     assert "hush" not in str(caught.value)
 
 
-class FakePicamera2:
-    """The calls of picamera2's manual that we make; counts what is lent and given back."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.lent = 0
-        self.running = False
-        self.hangs = False
-
-    def create_video_configuration(self, main: dict[str, Any]) -> dict[str, Any]:
-        return {"main": main}
-
-    def configure(self, configuration: dict[str, Any]) -> None:
-        self.size = configuration["main"]["size"]
-        assert configuration["main"]["format"] == "RGB888"
-
-    def start(self) -> None:
-        self.running = True
-
-    def capture_request(self, wait: float) -> Any:
-        assert 0 < wait <= 10
-        if self.hangs:
-            raise TimeoutError
-        self.lent += 1
-        image = np.zeros((self.size[1], self.size[0], 3), np.uint8)
-        return SimpleNamespace(make_array=lambda name: image if name == "main" else None, release=self._give_back)
-
-    def _give_back(self) -> None:
-        self.lent -= 1
-
-    def stop(self) -> None:
-        self.running = False
-
-    def close(self) -> None:
-        assert not self.running
+@pytest.fixture
+def csi(monkeypatch: pytest.MonkeyPatch) -> type[Picamera2]:
+    """picamera2 is installed, as far as anybody can tell."""
+    monkeypatch.setitem(sys.modules, "picamera2", SimpleNamespace(Picamera2=Picamera2))
+    monkeypatch.setattr(Picamera2, "open_now", set())
+    monkeypatch.setattr(Picamera2, "leaked_pipes", 0)
+    return Picamera2
 
 
-def test_a_csi_camera_lends_frames_and_gets_them_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "picamera2", SimpleNamespace(Picamera2=FakePicamera2))
-
-    capture = open_capture("picamera:1")
+def opened(url: str) -> tuple[PiCapture, Picamera2]:
+    capture = open_capture(url)
     assert isinstance(capture, PiCapture)
-    for _ in range(20):
+    assert isinstance(capture._camera, Picamera2)
+    return capture, capture._camera
+
+
+@pytest.mark.usefixtures("csi")
+def test_a_csi_camera_lends_frames_and_gets_them_back() -> None:
+    capture, camera = opened("picamera:0")
+
+    for number in range(20):
         assert capture.grab()
-        image = capture.retrieve()
-        assert image is not None
-        assert image.shape == (720, 1280, 3)
-    assert capture._camera.lent == 0
-    assert capture._camera.number == 1
-
-    capture._camera.hangs = True
-    assert not capture.grab()
+        assert len(camera.lent) == 1
+        if number % 3:  # not every frame is due
+            image = capture.retrieve()
+            assert image is not None
+            assert image.shape == (720, 1280, 3)
+            assert not camera.lent
     capture.release()
-    assert not capture._camera.running
+
+    assert not camera.lent
+    assert not camera.open_now
 
 
-def test_without_picamera2_the_error_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("csi")
+def test_a_csi_frame_has_the_colours_in_our_order() -> None:
+    capture, camera = opened("picamera:0")
+    camera.picture = lambda: np.full((720, 1280, 3), (250, 2, 1), np.uint8)  # type: ignore[method-assign]
+
+    capture.grab()
+    image = capture.retrieve()
+
+    assert image is not None
+    assert image[0, 0].tolist() == [250, 2, 1]  # blue
+
+
+@pytest.mark.usefixtures("csi")
+def test_a_csi_camera_that_comes_loose_is_let_go_and_opened_again() -> None:
+    capture, camera = opened("picamera:0")
+    assert capture.grab()
+    camera.dislodged = True
+
+    assert not capture.grab()
+    assert capture.retrieve() is None
+    capture.release()
+
+    again, _ = opened("picamera:0")
+    assert again.grab()
+
+
+@pytest.mark.parametrize(
+    ("sensor", "mode"),
+    [
+        pytest.param((3280, 2464), (1640, 1232), id="Camera Module 2"),
+        pytest.param((4608, 2592), (2304, 1296), id="Camera Module 3"),
+        pytest.param((4056, 3040), (2028, 1520), id="HQ"),
+        pytest.param((2592, 1944), (1296, 972), id="Camera Module 1"),
+        pytest.param((1456, 1088), (1456, 1088), id="Global Shutter"),
+    ],
+)
+def test_a_csi_sensor_is_read_as_a_whole(
+    csi: type[Picamera2], monkeypatch: pytest.MonkeyPatch, sensor: tuple[int, int], mode: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(csi, "sensor_size", sensor)
+
+    _, camera = opened("picamera:0")
+
+    assert camera.configuration["raw"]["size"] == mode
+    assert camera.configuration["main"]["size"] == (1280, 720)
+
+
+def test_trying_a_csi_camera_that_is_not_there_leaves_nothing_behind(csi: type[Picamera2]) -> None:
+    for _ in range(3):
+        with pytest.raises(UnavailableError, match="picamera:1: there is no such camera; 1 are attached"):
+            open_capture("picamera:1")
+
+    assert csi.leaked_pipes == 0
+
+
+def test_a_csi_camera_that_another_program_has_says_so(csi: type[Picamera2]) -> None:
+    csi.open_now.add(0)
+
+    with pytest.raises(UnavailableError, match="picamera:0: Camera __init__ sequence did not complete"):
+        open_capture("picamera:0")
+
+
+def test_a_csi_camera_that_does_not_start_can_be_tried_again(
+    csi: type[Picamera2], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csi, "fails_to_start", True)
+    with pytest.raises(UnavailableError, match=r"picamera:0: .*Cannot allocate memory"):
+        open_capture("picamera:0")
+    monkeypatch.setattr(csi, "fails_to_start", False)
+
+    capture, _ = opened("picamera:0")
+    assert capture.grab()
+
+
+def test_without_a_picamera2_that_serves_the_error_names_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "picamera2", None)
-
     with pytest.raises(UnavailableError, match="apt install python3-picamera2"):
         open_capture("picamera:0")
+
+    monkeypatch.setitem(sys.modules, "picamera2", SimpleNamespace(Picamera2=object))
+    with pytest.raises(UnavailableError, match="apt full-upgrade"):
+        open_capture("picamera:0")
+
     with pytest.raises(UnavailableError, match="the camera's number"):
         open_capture("picamera:front")
