@@ -7,7 +7,7 @@ PYTHON313 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python3.1
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-edge test-train check format bench wheel tflite homeassistant lock clean
+.PHONY: help venv demo test test-edge test-train test-pythons check format bench wheel bundle tflite homeassistant lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -26,6 +26,11 @@ test-edge: venv
 test-train: $(TRAIN_VENV)/done
 	$(TRAIN_VENV)/bin/pytest tests/train
 
+# make -j2 test-pythons: two at once
+test-pythons: test-python-3.11 test-python-3.12 test-python-3.13 ## the main tests with each Python
+test-python-%:
+	tests/with_python.sh $*
+
 check: venv ## format, lint, types
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
@@ -40,6 +45,12 @@ bench: venv ## what this machine can do
 
 wheel: venv ## dist/*.whl
 	$(VENV)/bin/python -m hatchling build -t wheel
+
+# Another machine: make bundle MACHINE=x86_64. Fewer versions of Python, fewer megabytes: make bundle PYTHONS=3.11
+MACHINE ?= aarch64
+PYTHONS ?= 3.11 3.12 3.13
+bundle: venv ## dist/maskgate-*.tar: all that a board without a network needs
+	$(VENV)/bin/python deploy/bundle.py --machine $(MACHINE) $(PYTHONS:%=--python %) --output dist
 
 # The second runtime, which aarch64 boards with Python 3.11 use. It needs numpy 1, so it cannot share an environment.
 tflite: $(TFLITE_VENV)/done ## .venv-tflite with tflite-runtime (Python 3.11 only)

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.assembly import load_classifier_of, load_detector_of
-from edge.errors import MaskgateError, UnavailableError
+from edge.assembly import Vision, load_classifier_of, load_detector_of
+from edge.errors import MaskgateError, ModelError, UnavailableError
 from edge.mqtt.connection import Connection, UnsupportedProtocolError, tls_context
 from edge.mqtt.embedded import EMBEDDED
 from edge.settings import CameraSource, FolderSource, MqttSettings, Settings
 from edge.sources.capture import open_capture
+from edge.sources.demo import masked, portrait
 from edge.vision.tflite import runtime_name
 
 _FRAMES_TO_TRY = 10
@@ -36,8 +37,13 @@ def run_checks(settings: Settings, *, offline: bool) -> Iterator[Outcome]:
         offline: leave sources and broker alone.
     """
     yield _attempt("runtime", runtime_name)
-    yield _attempt("detector", lambda: load_detector_of(settings).model.identity)
-    yield _attempt("classifier", lambda: load_classifier_of(settings).model.identity)
+    models = (
+        _attempt("detector", lambda: load_detector_of(settings).model.identity),
+        _attempt("classifier", lambda: load_classifier_of(settings).model.identity),
+    )
+    yield from models
+    if all(outcome.error is None for outcome in models):
+        yield _attempt("verdicts", lambda: _known_verdicts(settings))
     if settings.mqtt.tls:
         yield _attempt("tls", lambda: _certificates(settings.mqtt))
     if offline:
@@ -59,6 +65,28 @@ def _attempt(what: str, action: Callable[[], str]) -> Outcome:
         return Outcome(what, "", error)
     except OSError as error:
         return Outcome(what, "", UnavailableError(f"{error.filename}: {error.strerror}"))
+
+
+def _known_verdicts(settings: Settings) -> str:
+    """Both models on two faces that everybody has.
+
+    On a processor that its makers did not try, a runtime can compute nonsense without a word:
+    docs/decisions/0001-runtime.md.
+    """
+    analyzer = Vision.load(settings).analyzer
+    p_mask = []
+    for face in (portrait(), masked(portrait())):
+        found = analyzer.analyze(face)
+        if not found:
+            raise ModelError(f"no face is found in the bundled portrait: model or {runtime_name()} do not work here")
+        p_mask.append(max(found, key=lambda face: face.box.width).p_mask)
+    bare_p, masked_p = p_mask
+    if bare_p >= masked_p:
+        raise ModelError(
+            f"the bundled portrait has p_mask {bare_p:.2f} bare and {masked_p:.2f} masked: "
+            f"model or {runtime_name()} do not work here"
+        )
+    return f"the bundled portrait has p_mask {bare_p:.2f}, and {masked_p:.2f} with a mask drawn on"
 
 
 def _certificates(mqtt: MqttSettings) -> str:

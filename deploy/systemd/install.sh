@@ -4,7 +4,7 @@
 #     sudo deploy/systemd/install.sh [--wheels DIR] [WHEEL]
 #
 # WHEEL        maskgate-*.whl; without it, the one in DIR, or else one is built from this checkout
-# --wheels DIR the packages come from DIR and nothing from the network
+# --wheels DIR the packages come from DIR and nothing from the network; in an unpacked bundle, DIR is its wheels/
 #
 # Exit codes: 0 done; 1 not done, and the last line says what runs now; 2 wrong usage; 69 something is missing here.
 #
@@ -73,6 +73,8 @@ read_arguments() {
         esac
         shift
     done
+    # A bundle has wheels and no source (deploy/bundle.py).
+    [[ -n $wheels || -f $checkout/pyproject.toml || ! -d $checkout/wheels ]] || wheels=$checkout/wheels
 }
 
 # What must be here. Each check prints what is missing and its cure, or nothing.
@@ -229,7 +231,8 @@ install_release() {
     # shellcheck disable=SC2046  # no word or one
     "$python" -m venv $(system_site_packages || true) "$release"
     [[ -z $wheels ]] || from=(--no-index --find-links "$wheels")
-    run_pip "$release" install "${from[@]}" --only-binary :all: --require-hashes -r "$lock" ||
+    # A package of the system that happens to be the locked version would be taken unchecked, and change with the system.
+    run_pip "$release" install "${from[@]}" --ignore-installed --only-binary :all: --require-hashes -r "$lock" ||
         give_up 'the packages of requirements.lock cannot be installed; what runs was not touched'
     run_pip "$release" install --no-index --no-deps "$wheel" ||
         give_up "$wheel cannot be installed; what runs was not touched"

@@ -22,6 +22,8 @@ from support.components import ROOT, eventually, require, require_program
 
 PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,python3,python3-venv"
 SUITE, PYTHON = "bookworm", (3, 11)
+OFFLINE = "--private-network"
+"""A network of its own with loopback alone: nothing else can be reached, not even this machine."""
 HOSTS = "127.0.0.1 localhost\n"
 _MAKE_LIMIT_S, _DOWNLOAD_LIMIT_S, _BOOT_LIMIT_S, _POWER_OFF_LIMIT_S = 900, 600, 30, 20
 _POWER_OFF = signal.SIGRTMIN + 4
@@ -110,19 +112,20 @@ class Container:
 
 
 @contextmanager
-def booted(name: str, binds: Mapping[Path, str]) -> Iterator[Container]:
+def booted(name: str, binds: Mapping[Path, str], *options: str) -> Iterator[Container]:
     """A fresh system, powered off and forgotten at the end of the block.
 
     Args:
         name: of the machine.
         binds: folders of here that are seen there, read-only.
+        options: of systemd-nspawn, such as `OFFLINE`.
     """
     program = require_program("systemd-nspawn", "systemd-container")
     fresh = cached_root()
     with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=cache()) as folder:
         root = Path(folder) / "root"
         subprocess.run(["cp", "-a", "--reflink=auto", str(fresh), str(root)], check=True, timeout=120)
-        command = [program, "-q", "-D", str(root), "-M", name, "--register=no", "--keep-unit", "--boot"]
+        command = [program, "-q", "-D", str(root), "-M", name, "--register=no", "--keep-unit", "--boot", *options]
         command += [f"--bind-ro={here}:{there}" for here, there in binds.items()]
         with (Path(folder) / "console.log").open("w") as log:
             nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
@@ -178,7 +181,7 @@ def cached_root() -> Path:
         (folder / "etc" / "hosts").write_text(HOSTS)
         (folder / "etc" / "machine-id").write_text("")
 
-    return _made_once("root", f"{SUITE} {PACKAGES} {HOSTS}", make)
+    return made_once("root", f"{SUITE} {PACKAGES} {HOSTS}", make)
 
 
 def locked_wheels() -> Path:
@@ -191,10 +194,11 @@ def locked_wheels() -> Path:
         command = [*pip, "-r", str(lock), "-d", str(folder)]
         subprocess.run(command, check=True, timeout=_DOWNLOAD_LIMIT_S, capture_output=True)
 
-    return _made_once("wheels", lock.read_text(), make)
+    return made_once("wheels", lock.read_text(), make)
 
 
-def _made_once(kind: str, definition: str, make: Callable[[Path], None]) -> Path:
+def made_once(kind: str, definition: str, make: Callable[[Path], None]) -> Path:
+    """The folder that `make` fills, from the cache if it was made by the same definition before."""
     folder = cache() / f"{kind}-{hashlib.sha256(definition.encode()).hexdigest()[:12]}"
     if not folder.exists():
         unfinished = Path(tempfile.mkdtemp(prefix=f"{kind}-unfinished-", dir=cache()))

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edge import __version__
+from edge.checks import run_checks
 from edge.cli.listen import event_line
+from edge.errors import ModelError
+from edge.settings import Settings
+from edge.vision.tflite import TfliteModel
 from support.broker import Mosquitto
 from support.components import end, eventually, free_port
 from support.daemon import ENVIRONMENT, maskgate, running, write_config
@@ -74,13 +81,14 @@ def test_check_says_ok_line_by_line(tmp_path: Path, broker: Mosquitto) -> None:
         "ok      runtime",
         "ok      detector",
         "ok      classifier",
+        "ok      verdicts",
         "ok      state_dir",
         "ok      source inbox",
         "ok      source door",
         "ok      broker",
     ]
-    assert lines[6].endswith("640 x 480 pixels")
-    assert lines[7].endswith("with MQTT 5")
+    assert lines[7].endswith("640 x 480 pixels")
+    assert lines[8].endswith("with MQTT 5")
 
 
 def test_check_says_what_is_not_there_and_goes_on(tmp_path: Path) -> None:
@@ -100,7 +108,44 @@ def test_check_offline_looks_at_configuration_and_models_only(tmp_path: Path) ->
     done = maskgate("check", "--offline", "--config", write_config(tmp_path, 1, door))
 
     assert done.returncode == 0
-    assert len(done.stdout.splitlines()) == 4
+    assert len(done.stdout.splitlines()) == 5
+
+
+def nothing(outputs: dict[str, Any]) -> dict[str, Any]:
+    return {name: values * 0 for name, values in outputs.items()}
+
+
+def the_other_way_round(outputs: dict[str, Any]) -> dict[str, Any]:
+    """Mask and no_mask; what the detector says stays."""
+    return {name: values[[1, 0, 2]] if values.shape == (3,) else values for name, values in outputs.items()}
+
+
+@pytest.mark.parametrize(
+    ("nonsense", "problem"),
+    [
+        (nothing, "no face is found in the bundled portrait"),
+        (the_other_way_round, r"has p_mask \S+ bare and \S+ masked"),
+    ],
+)
+def test_check_notices_a_runtime_that_computes_nonsense(
+    monkeypatch: pytest.MonkeyPatch, nonsense: Callable[[dict[str, Any]], dict[str, Any]], problem: str
+) -> None:
+    right = TfliteModel.invoke
+    monkeypatch.setattr(TfliteModel, "invoke", lambda self, pixels: nonsense(right(self, pixels)))
+
+    outcomes = {outcome.what: outcome.error for outcome in run_checks(Settings(), offline=True)}
+
+    assert outcomes["detector"] is None
+    assert re.search(problem, str(outcomes["verdicts"]))
+
+
+def test_check_does_not_judge_with_a_model_that_is_not_there() -> None:
+    settings = Settings(detector={"model": "/nowhere.tflite"})
+
+    outcomes = {outcome.what: outcome.error for outcome in run_checks(settings, offline=True)}
+
+    assert isinstance(outcomes["detector"], ModelError)
+    assert "verdicts" not in outcomes
 
 
 @pytest.mark.parametrize(
