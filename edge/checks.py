@@ -12,10 +12,11 @@ from edge.assembly import Vision, load_classifier_of, load_detector_of
 from edge.errors import MaskgateError, ModelError, UnavailableError
 from edge.mqtt.connection import Connection, UnsupportedProtocolError, tls_context
 from edge.mqtt.embedded import EMBEDDED
-from edge.settings import CameraSource, FolderSource, MqttSettings, Settings
+from edge.settings import CameraSource, FolderSource, MqttSettings, Settings, WebSettings
 from edge.sources.capture import open_capture
 from edge.sources.demo import masked, portrait
 from edge.vision.tflite import runtime_name
+from edge.web import require_extra
 
 _FRAMES_TO_TRY = 10
 
@@ -46,6 +47,8 @@ def run_checks(settings: Settings, *, offline: bool) -> Iterator[Outcome]:
         yield _attempt("verdicts", lambda: _known_verdicts(settings))
     if settings.mqtt.tls:
         yield _attempt("tls", lambda: _certificates(settings.mqtt))
+    if settings.web.enabled:
+        yield _attempt("page", lambda: _page(settings.web))
     if offline:
         return
     yield _attempt("state_dir", lambda: _writable(settings.state_dir))
@@ -92,6 +95,11 @@ def _known_verdicts(settings: Settings) -> str:
 def _certificates(mqtt: MqttSettings) -> str:
     tls_context(mqtt)
     return str(mqtt.ca_file or "the system's authorities")
+
+
+def _page(web: WebSettings) -> str:
+    require_extra()
+    return f"{web.host}:{web.port}, {'with a token' if web.token.get_secret_value() else 'for this machine alone'}"
 
 
 def _writable(folder: Path) -> str:

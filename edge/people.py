@@ -63,6 +63,8 @@ class TrackState:
         label: the one that is forming, or that was said while nothing speaks against it.
         p_mask: of the votes so far, 0 to 1; None before the first.
         said: the last verdict; None while it is open.
+        progress: share of the votes that a verdict takes at least, 0 to 1; 1 when one has been said.
+        too_small: whether the face was too small to judge in the last frame that it was in.
     """
 
     id: str
@@ -71,6 +73,8 @@ class TrackState:
     label: Label
     p_mask: float | None
     said: Label | None
+    progress: float
+    too_small: bool
 
 
 def weight_of(face: Face) -> float:
@@ -99,8 +103,11 @@ class _Ballot:
         if self.best is None or weight >= weight_of(self.best):
             self.best = face
 
+    def progress(self, rule: DecisionRule) -> float:
+        return min(1.0, (self.votes[Label.MASK] + self.votes[Label.NO_MASK]) / rule.min_frames)
+
     def winner(self, rule: DecisionRule) -> Label | None:
-        if self.votes[Label.MASK] + self.votes[Label.NO_MASK] < rule.min_frames:
+        if self.progress(rule) < 1:
             return None
         total = sum(self.weights.values())
         return next((label for label, weight in self.weights.items() if weight >= rule.agreement * total), None)
@@ -177,7 +184,7 @@ class _Track:
         p_mask = face.p_mask if p_mask is None else p_mask
         return Verdict(label, p_mask, self.id, self.first_seen, self.frames, dict(self.ballot.votes), face)
 
-    def state(self, seen_at: float) -> TrackState:
+    def state(self, seen_at: float, rule: DecisionRule) -> TrackState:
         label = self.ballot.leader()
         if label is Label.UNCERTAIN and self.said is not None:
             label = self.said
@@ -189,6 +196,8 @@ class _Track:
             label=label,
             p_mask=self.p_mask if p_mask is None else p_mask,
             said=self.said,
+            progress=self.ballot.progress(rule) if self.said is None else 1.0,
+            too_small=self.face.too_small,
         )
 
 
@@ -234,7 +243,7 @@ class People:
 
     def tracks(self) -> tuple[TrackState, ...]:
         """Everybody who is followed now, the earliest first; for the thread that calls `update`."""
-        return tuple(track.state(self._updated_at) for track in self._tracks)
+        return tuple(track.state(self._updated_at, self._rule) for track in self._tracks)
 
     def forget(self, at: float) -> list[Verdict]:
         """Without a new frame: the `uncertain` verdicts of people who have been out of sight for too long at `at`."""

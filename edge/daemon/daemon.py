@@ -9,6 +9,7 @@ from functools import partial
 
 from edge.daemon.clock import Clock
 from edge.daemon.notify import notify, watchdog_interval_s
+from edge.daemon.page import make_page
 from edge.daemon.parts import assemble
 from edge.daemon.worker import Worker
 from edge.errors import MaskgateError
@@ -25,9 +26,11 @@ FIRST_LOOK_LIMIT_S = 10.0
 PIPELINE_HUNG_AFTER_S, RECORDER_HUNG_AFTER_S, PUBLISHER_HUNG_AFTER_S = 2.0, 30.0, 180.0
 STATUS_EVERY_S = 60.0
 _TICK_S = 0.25
-# Together under the 5 s that a stop may take. A source may hang in its driver; it is waited for while the others stop.
+# Together under the 5 s that a stop may take. A source may hang in its driver; it has its time while the others stop.
 _STOP_PIPELINE_S, _STOP_RECORDER_S, _STOP_PUBLISHER_S, _STOP_BROKER_S = 1.0, 0.5, 2.8, 0.3
 _STOP_SOURCE_S = 0.3
+_STOP_PAGE_S = 0.5
+"""Asked first, with the sources, and so waited for while the others stop."""
 
 
 class Daemon:
@@ -37,6 +40,7 @@ class Daemon:
         self._clock = clock or Clock()
         self._parts = assemble(settings, self._clock)
         self._broker = EmbeddedBroker(settings.mqtt.port) if settings.mqtt.host == EMBEDDED else None
+        self._page = make_page(settings, self._parts, self._clock, lambda: self._turning(self._clock.monotonic()))
         self._sources: list[Worker] = []
         self._inner: dict[str, Worker] = {}
 
@@ -66,6 +70,10 @@ class Daemon:
             self._sources.append(
                 Worker(f"source {name}", partial(source.watch, wake=parts.pipeline.wake), _STOP_SOURCE_S)
             )
+        if self._page is not None:
+            self._page.server.listen()
+            self._inner["page"] = Worker("page", self._page.server.run, _STOP_PAGE_S)
+            self._inner["judge"] = Worker("judge", self._page.judge.run, _STOP_PAGE_S)
 
     def _watch_over(self, stop: threading.Event) -> None:
         ready_by = self._clock.monotonic() + FIRST_LOOK_LIMIT_S
@@ -115,14 +123,16 @@ class Daemon:
         notify("STOPPING=1")
         log.info("stopping")
         parts = self._parts
-        for source in self._sources:
-            source.ask_to_stop()
+        for worker in (*self._sources, *(self._inner[name] for name in ("page", "judge") if name in self._inner)):
+            worker.ask_to_stop()
         self._stop("pipeline", parts.pipeline.wake)
         self._stop("recorder", parts.recorder.wake)
         if parts.publisher is not None:
             parts.publisher.set_status(parts.report.make(stopping=True).to_json())
             self._stop("publisher", parts.publisher.wake)
         self._stop("broker", lambda: None)
+        self._stop("page", lambda: None)
+        self._stop("judge", lambda: None)
         for source in self._sources[:1]:
             source.join()
         parts.close()

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from edge.assembly import Vision
 from edge.daemon.clock import Clock
-from edge.daemon.pipeline import CameraLane, Context, FolderLane, Lane, Pipeline, Tally
+from edge.daemon.pipeline import CameraLane, Context, FolderLane, Lane, Pipeline
 from edge.daemon.recorder import Recorder
 from edge.daemon.report import StatusReport
 from edge.errors import ConfigError, UnavailableError
+from edge.history import History, Tally
 from edge.mqtt.announcer import Announcer
 from edge.mqtt.connection import tls_context
 from edge.mqtt.embedded import EMBEDDED, embedded_broker_settings
@@ -28,6 +29,8 @@ from edge.sources import Watched
 from edge.sources.camera import Camera
 from edge.sources.folder import Folder
 from edge.views import Views
+from edge.vision.cards import ModelFile
+from edge.web import require_extra
 
 _SECONDS_AN_HOUR = 3600
 
@@ -42,7 +45,10 @@ class Parts:
     publisher: Publisher | None
     outbox: Outbox
     report: StatusReport
+    tally: Tally
+    history: History
     views: Views
+    models: tuple[ModelFile, ...]
     state_lock: int
 
     def close(self) -> None:
@@ -56,7 +62,7 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
     Raises:
         ConfigError: there is nothing to do, a feature is switched on that is not there, or a folder is unusable.
         ModelError: a model cannot be loaded.
-        UnavailableError: another daemon has the state directory, or it cannot be used.
+        UnavailableError: another daemon has the state directory, it cannot be used, or the page's packages are missing.
     """
     _refuse_what_is_missing(settings)
     vision = Vision.load(settings)
@@ -68,9 +74,9 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
     cameras = [Camera(source, clock.monotonic) for source in settings.sources if isinstance(source, CameraSource)]
     folders = [_folder(source, clock, outbox) for source in settings.sources if isinstance(source, FolderSource)]
     recorder = Recorder(outbox, publisher, {folder.name: folder for folder in folders}, clock)
-    tally = Tally()
+    tally, history = Tally(clock.now), History()
     context = Context(
-        settings.device_id, vision.identities, clock, recorder, tally, settings.decision.publish_uncertain
+        settings.device_id, vision.identities, clock, recorder, tally, history, settings.decision.publish_uncertain
     )
     decision = settings.decision
     rule = DecisionRule(decision.min_frames, decision.agreement, decision.forget_after_s)
@@ -80,6 +86,7 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
         sources[camera.name] = camera, CameraLane(camera, vision.analyzer, people, context, views)
     for folder in folders:
         sources[folder.name] = folder, FolderLane(folder, vision.analyzer, context)
+
     return Parts(
         sources=sources,
         pipeline=Pipeline([lane for _, lane in sources.values()], clock),
@@ -87,7 +94,10 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
         publisher=publisher,
         outbox=outbox,
         report=StatusReport(settings.device_id, clock, vision, tally, outbox, recorder, publisher, sources),
+        tally=tally,
+        history=history,
         views=views,
+        models=vision.files,
         state_lock=state_lock,
     )
 
@@ -98,10 +108,10 @@ def _refuse_what_is_missing(settings: Settings) -> None:
         problems.append('sources: none is configured; add a [[sources]] with kind = "camera" or "folder"')
     if settings.homeassistant.discovery and not settings.mqtt.host:
         problems.append("homeassistant.discovery: needs a broker, and mqtt.host is empty; name one")
-    if settings.web.enabled:
-        problems.append("web.enabled: the local page is not in this version")
     if problems:
         raise ConfigError(*problems)
+    if settings.web.enabled:
+        require_extra()
 
 
 def _claim_state_dir(path: Path) -> int:

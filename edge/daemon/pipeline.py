@@ -13,8 +13,8 @@ import cv2
 
 from edge.daemon.clock import Clock
 from edge.daemon.recorder import Recorder
+from edge.history import History, Tally
 from edge.messages import (
-    Counts,
     Event,
     EventFace,
     EventImage,
@@ -45,22 +45,6 @@ log = logging.getLogger(__name__)
 _IDLE_S = 0.5
 
 
-class Tally:
-    """What has been seen since the start, as the status shows it. Written by the pipeline, read by others."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts = dict.fromkeys(Counts.model_fields, 0)
-
-    def add(self, name: str, number: int = 1) -> None:
-        with self._lock:
-            self._counts[name] += number
-
-    def counts(self) -> Counts:
-        with self._lock:
-            return Counts(**self._counts)
-
-
 @dataclass(frozen=True, slots=True)
 class Context:
     """What every lane needs to make a message."""
@@ -70,6 +54,7 @@ class Context:
     clock: Clock
     recorder: Recorder
     tally: Tally
+    history: History
     publish_uncertain: bool
 
     def stamp(self, at: float) -> datetime:
@@ -91,7 +76,7 @@ class Context:
         """An event of now about a face that was seen at `at`."""
         stamp = self.stamp(at)
         log.info("source %s: %s (p_mask %.2f)", source, label, p_mask)
-        return Event(
+        event = Event(
             id=uuid7(int(stamp.timestamp() * 1000)),
             seq=0,
             device=self.device,
@@ -106,6 +91,8 @@ class Context:
             latency_ms=max(0.0, (self.clock.monotonic() - at) * 1000),
             model=self.models,
         )  # fmt: skip
+        self.history.note(event)
+        return event
 
     def wanted(self, label: Label) -> bool:
         """Whether a verdict is published; all are counted."""

@@ -9,13 +9,17 @@ from edge import __version__
 from edge.assembly import Vision
 from edge.daemon.clock import Clock
 from edge.daemon.machine import rss_mb, temperature_c, throttled
-from edge.daemon.pipeline import Lane, Tally
+from edge.daemon.pipeline import Lane
 from edge.daemon.recorder import Recorder
+from edge.history import Tally
 from edge.messages import OutboxStatus, SourceStatus, Status
 from edge.mqtt.publisher import Publisher
 from edge.outbox import Outbox
 from edge.sources import Watched
 from edge.vision.tflite import runtime_name
+
+_RATE_OVER_S = 2.0
+"""Frames a second are counted over at least this long, however often and by whomever the report is asked for."""
 
 
 class StatusReport:
@@ -41,7 +45,7 @@ class StatusReport:
         self._publisher = publisher
         self._sources = sources
         self._started_at = clock.monotonic()
-        self._before: dict[str, tuple[float, int]] = {}
+        self._before: dict[str, tuple[float, int, float]] = {}
 
     def problems(self) -> list[str]:
         """What keeps the state from being `running`, in words."""
@@ -84,16 +88,24 @@ class StatusReport:
 
     def _source(self, source: Watched, lane: Lane, now: float) -> SourceStatus:
         state = source.state()
-        since, frames = self._before.get(source.name, (self._started_at, 0))
-        self._before[source.name] = (now, state.frames)
         return SourceStatus(
             name=source.name,
             kind=source.kind,
             state=state.state,
             frames=state.frames,
             analysed=lane.analysed,
-            fps=round((state.frames - frames) / max(now - since, 0.1), 1),
+            fps=round(self._rate(source.name, state.frames, now), 1),
             last_frame_age_s=None if state.last_frame_at is None else round(now - state.last_frame_at, 1),
             reconnects=state.reconnects,
             error=state.error,
         )
+
+    def _rate(self, name: str, frames: int, now: float) -> float:
+        since, before, rate = self._before.get(name, (self._started_at, 0, 0.0))
+        elapsed = now - since
+        if elapsed < _RATE_OVER_S and name in self._before:
+            return rate
+        rate = (frames - before) / max(elapsed, 0.1)
+        if elapsed >= _RATE_OVER_S:
+            self._before[name] = (now, frames, rate)
+        return rate

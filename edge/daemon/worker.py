@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -14,7 +15,7 @@ class Worker:
     Args:
         name: of the thread, for people.
         work: runs until the event that it is given is set. What it dies of is kept in `died_of`.
-        stop_limit_s: how long `join` waits.
+        stop_limit_s: how long `join` waits at most, from when it was asked to stop.
     """
 
     def __init__(self, name: str, work: Callable[[threading.Event], None], stop_limit_s: float) -> None:
@@ -23,6 +24,7 @@ class Worker:
         self._stop = threading.Event()
         self._work = work
         self._stop_limit_s = stop_limit_s
+        self._asked_at: float | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -40,8 +42,11 @@ class Worker:
             self.died_of = error
 
     def ask_to_stop(self) -> None:
+        if self._asked_at is None:
+            self._asked_at = time.monotonic()
         self._stop.set()
 
     def join(self) -> None:
         """Waits for its end, but not longer than its limit: it may hang in a driver."""
-        self._thread.join(self._stop_limit_s)
+        asked_at = time.monotonic() if self._asked_at is None else self._asked_at
+        self._thread.join(max(0.0, asked_at + self._stop_limit_s - time.monotonic()))

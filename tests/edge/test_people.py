@@ -179,13 +179,13 @@ def test_the_state_of_each_track_can_be_looked_at() -> None:
 
     forming, covered = people.tracks()
     assert (forming.id, forming.box, forming.in_sight) == ("boot-1", face(x=100).box, True)
-    assert (forming.label, forming.said) == (Label.NO_MASK, None)
+    assert (forming.label, forming.said, round(forming.progress, 2)) == (Label.NO_MASK, None, 0.67)
     assert forming.p_mask is not None
     assert forming.p_mask < 0.1
     assert (covered.label, covered.p_mask, covered.said, covered.in_sight) == (Label.UNCERTAIN, None, None, False)
 
     people.update([face("no_mask", x=100)], 0.2)
     said = people.tracks()[0]
-    assert (said.label, said.said) == (Label.NO_MASK, Label.NO_MASK)
+    assert (said.label, said.said, said.progress) == (Label.NO_MASK, Label.NO_MASK, 1.0)
     assert said.p_mask is not None
     assert said.p_mask < 0.1

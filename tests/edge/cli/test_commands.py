@@ -153,7 +153,10 @@ def test_check_does_not_judge_with_a_model_that_is_not_there() -> None:
     [
         ("[mqtt]\nprot = 1", "maskgate: mqtt.prot: no such key; did you mean port?"),
         ("", "maskgate: sources: none is configured"),
-        ('[web]\nenabled = true\n[[sources]]\nname="a"\nkind="folder"\npath="x"', "maskgate: web.enabled: "),
+        (
+            '[web]\nenabled = true\nhost = "0.0.0.0"',
+            "maskgate: web: host 0.0.0.0 is reachable from elsewhere and needs",
+        ),
     ],
 )
 def test_run_with_a_wrong_configuration_ends_with_78(tmp_path: Path, text: str, problem: str) -> None:
@@ -165,6 +168,17 @@ def test_run_with_a_wrong_configuration_ends_with_78(tmp_path: Path, text: str, 
     assert done.returncode == 78
     assert problem in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_run_with_a_page_whose_packages_are_not_there_ends_with_69_and_names_them(tmp_path: Path) -> None:
+    door = '[[sources]]\nname="a"\nkind="camera"\nurl="demo:"\n[web]\nenabled = true'
+    arguments = ["maskgate", "run", "--config", str(write_config(tmp_path, 1, door))]
+    code = f"import sys; sys.modules['uvicorn'] = None; sys.argv = {arguments}; from edge.cli import main; main()"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 69
+    assert done.stderr == "maskgate: web.enabled: the local page needs an extra: pip install 'maskgate[web]'\n"
 
 
 def test_run_without_a_place_for_its_state_ends_with_69(tmp_path: Path) -> None:

@@ -1,0 +1,161 @@
+"""The server under the page: uvicorn, with limits that it does not have itself on clients that take their time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from collections.abc import Callable
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from edge.errors import MaskgateError, UnavailableError
+from edge.settings import WebSettings
+
+log = logging.getLogger(__name__)
+
+HEADER_LIMIT_S = 10.0
+"""For a request's head to come, and for what comes after an answer to end."""
+STUCK_AFTER_S = 20.0
+"""A client that takes nothing of its answer for so long is given up."""
+MOST_CONNECTIONS = 256
+"""Each holds a file descriptor, of which a service has 1,024, and the cameras and the outbox need theirs."""
+KEEP_ALIVE_S = 5
+"""For the next request to begin."""
+_LARGEST_HEAD = 16 * 1024
+_BACKLOG = 128
+_TICK_S = 0.1
+_END_LIMIT_S = 1
+_PROXIES = ["127.0.0.1", "::1"]
+"""Who is believed about whom it speaks for (X-Forwarded-For, -Proto)."""
+
+
+class _Connection(H11Protocol):
+    """One client's connection, which ends when it is silent, slow, stuck, or the oldest idle one of too many."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._opened_at = self.loop.time()
+        self._head_due: asyncio.TimerHandle | None = None
+        self._stuck: asyncio.TimerHandle | None = None
+        if len(self.connections) >= MOST_CONNECTIONS:
+            self._make_room()
+        super().connection_made(transport)
+        raw = transport.get_extra_info("socket")
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(STUCK_AFTER_S * 1000))
+        self._expect_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._answering():
+            _cancel(self._head_due)
+            self._head_due = None
+        else:
+            self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        _cancel(self._head_due)
+        _cancel(self._stuck)
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stuck = self.loop.call_later(STUCK_AFTER_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        _cancel(self._stuck)
+
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _expect_head(self) -> None:
+        if self._head_due is None:
+            self._head_due = self.loop.call_later(HEADER_LIMIT_S, self._give_up)
+
+    def _give_up(self) -> None:
+        self._head_due = None
+        if not self._answering():
+            self.transport.abort()
+
+    def _make_room(self) -> None:
+        """Ends the connection that has been open longest among those with no request to answer."""
+        idle = [each for each in self.connections if isinstance(each, _Connection) and not each._answering()]  # noqa: SLF001
+        if idle:
+            oldest = min(idle, key=lambda each: each._opened_at)  # noqa: SLF001
+            self.connections.discard(oldest)
+            oldest.transport.abort()
+
+
+class PageServer:
+    """`listen` once, then `run` is one thread.
+
+    Args:
+        settings: where to listen.
+        make_app: gets what says that the server stops.
+    """
+
+    def __init__(self, settings: WebSettings, make_app: Callable[[Callable[[], bool]], ASGIApp]) -> None:
+        self._settings = settings
+        self._make_app = make_app
+        self._socket: socket.socket | None = None
+
+    def listen(self) -> None:
+        """Takes the port, so that a mistake shows at the start.
+
+        Raises:
+            UnavailableError: the address or the port cannot be had.
+        """
+        host, port = self._settings.host, self._settings.port
+        try:
+            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            self._socket = socket.create_server(
+                (host, port),
+                family=family,
+                backlog=_BACKLOG,
+                dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
+            )
+        except OSError as error:
+            raise UnavailableError(f"web.host, web.port: {host}:{port} cannot be used: {error.strerror}") from error
+        log.info("the local page is at http://%s:%d", f"[{host}]" if ":" in host else host, port)
+
+    def run(self, stop: threading.Event) -> None:
+        """Serves until `stop`; open streams then end."""
+        try:
+            asyncio.run(self._serve(stop))
+        finally:
+            if self._socket is not None:
+                self._socket.close()
+
+    async def _serve(self, stop: threading.Event) -> None:
+        logging.getLogger("uvicorn").setLevel(logging.ERROR)  # what clients do wrong is no news
+        config = uvicorn.Config(
+            self._make_app(stop.is_set),
+            http=_Connection,
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            forwarded_allow_ips=_PROXIES,
+            h11_max_incomplete_event_size=_LARGEST_HEAD,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=_END_LIMIT_S,
+            backlog=_BACKLOG,
+        )
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve([self._socket] if self._socket else None))
+        while not stop.is_set() and not serving.done():
+            await asyncio.sleep(_TICK_S)
+        server.should_exit = True
+        await serving
+        if not stop.is_set():
+            raise MaskgateError("the page's server ended by itself")
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()

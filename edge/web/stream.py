@@ -1,0 +1,120 @@
+"""The one stream that an open page reads: pictures of the cameras that it shows, panels that changed, new verdicts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import ExitStack, aclosing
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Send
+
+from edge.messages import Event
+from edge.web import words
+from edge.web.facts import Facts
+from edge.web.live import FRAMES_PER_S, Live
+from edge.web.panels import Panels
+
+MOST_STREAMS = 16
+_TICK_S = 1 / FRAMES_PER_S / 2
+_ALIVE_EVERY_S = 15.0
+_RETRY = "retry: 2000\n\n"
+
+
+class _EventStream(StreamingResponse):
+    """Ends its source when the client has gone: what that looked at is let go at once."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, messages: AsyncGenerator[str]) -> None:
+        super().__init__(messages)
+        self._messages = messages
+
+    async def stream_response(self, send: Send) -> None:
+        async with aclosing(self._messages):
+            await super().stream_response(send)
+
+
+class Stream:
+    """Serves `/live?source=NAME&source=NAME`, as server-sent events.
+
+    Args:
+        facts: of the daemon.
+        panels: shared with the first rendering of the page.
+        ending: whether the server stops.
+    """
+
+    def __init__(self, facts: Facts, panels: Panels, ending: Callable[[], bool]) -> None:
+        self._facts = facts
+        self._panels = panels
+        self._ending = ending
+        self._live = Live(facts.views, facts.monotonic)
+        self._open = 0
+
+    async def answer(self, request: Request) -> Response:
+        if request.method == "HEAD":
+            return Response(media_type=_EventStream.media_type)
+        if self._open >= MOST_STREAMS:
+            raise HTTPException(503, "too many look already", {"Retry-After": "10"})
+        wanted = request.query_params.getlist("source")
+        return _EventStream(self._messages([name for name in self._facts.cameras if name in wanted]))
+
+    async def _messages(self, cameras: list[str]) -> AsyncGenerator[str]:
+        self._open += 1
+        try:
+            async for message in self._until_the_end(cameras):
+                yield message
+        finally:
+            self._open -= 1
+
+    async def _until_the_end(self, cameras: list[str]) -> AsyncIterator[str]:
+        history, clock = self._facts.history, self._facts.monotonic
+        with ExitStack() as looks:
+            channels = [looks.enter_context(self._live.channel(name)) for name in cameras]
+            numbers = [channel.number for channel in channels]
+            panels: dict[str, str] = {}
+            newest = _newest(history.recent())
+            said_at = clock()
+            yield _RETRY
+            while not self._ending():
+                parts = []
+                for index, channel in enumerate(channels):
+                    channel.refresh()
+                    if channel.number != numbers[index]:
+                        numbers[index] = channel.number
+                        parts.append(_event("frame", channel.message))
+                current = self._panels.current()
+                changed = {name: html for name, html in current.items() if html != panels.get(name)}
+                if changed:
+                    panels = current
+                    parts.append(_event("panels", json.dumps(changed)))
+                for event in _after(newest, history.recent()):
+                    newest = event.id
+                    parts.append(_event("verdict", json.dumps(words.sentence(event))))
+                if not parts and clock() - said_at >= _ALIVE_EVERY_S:
+                    parts.append(": alive\n\n")
+                if parts:
+                    said_at = clock()
+                    yield "".join(parts)
+                await asyncio.sleep(_TICK_S)
+
+
+def _event(name: str, data: str) -> str:
+    return f"event: {name}\ndata: {data}\n\n"
+
+
+def _newest(events: tuple[Event, ...]) -> object:
+    return events[0].id if events else None
+
+
+def _after(newest: object, events: tuple[Event, ...]) -> list[Event]:
+    """What came after the event of that id, the oldest first; `events` are the newest first."""
+    new = []
+    for event in events:
+        if event.id == newest:
+            break
+        new.append(event)
+    return new[::-1]

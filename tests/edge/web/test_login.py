@@ -1,0 +1,132 @@
+"""Who gets in: the token, sessions, and a limit on guesses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from edge.web.login import SESSION_S, Guesses, Sessions
+from support.web import Answer, Visitor, page_served
+
+TOKEN = "correct horse battery"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def visitor() -> Iterator[Visitor]:
+    with page_served(token=TOKEN) as served:
+        yield served
+
+
+def log_in(visitor: Visitor, token: str = TOKEN, **headers: str) -> Answer:
+    body = f"token={token.replace(' ', '+')}".encode()
+    return visitor.ask("/login", "POST", body, content_type="application/x-www-form-urlencoded", **headers)
+
+
+@pytest.mark.parametrize("path", ["/", "/camera", "/picture", "/model", "/live", "/metrics", "/nothing"])
+def test_without_the_token_nothing_is_shown(visitor: Visitor, path: str) -> None:
+    answer = visitor.ask(path)
+    assert answer.status == 401
+    assert b"door" not in answer.body
+
+    browser = visitor.ask(path, accept="text/html,*/*")
+    assert (browser.status, browser.headers["Location"]) == (303, "/login")
+
+
+def test_a_picture_is_not_looked_at_without_the_token(visitor: Visitor) -> None:
+    assert visitor.ask("/judge", "POST", b"x").status == 401
+
+
+def test_the_token_begins_a_session_whose_cookie_scripts_and_other_sites_do_not_get(visitor: Visitor) -> None:
+    answer = log_in(visitor)
+    assert (answer.status, answer.headers["Location"]) == (303, "/")
+    cookie = answer.headers["Set-Cookie"]
+    assert {"HttpOnly", "Path=/", "SameSite=strict"} <= set(cookie.split("; "))
+    assert "Secure" not in cookie
+    assert TOKEN not in cookie
+
+    session = cookie.split(";")[0]
+    assert visitor.ask("/", cookie=session).status == 200
+    assert visitor.ask("/", cookie=session[:-1] + "x").status == 401
+
+    assert visitor.ask("/logout", "POST", cookie=session).status == 303
+    assert visitor.ask("/", cookie=session).status == 401
+
+
+def test_behind_tls_the_cookie_is_for_tls_alone(visitor: Visitor) -> None:
+    answer = log_in(visitor, x_forwarded_proto="https", x_forwarded_for="192.0.2.7")
+    assert "Secure" in answer.headers["Set-Cookie"].split("; ")
+
+
+def test_a_program_sends_the_token_with_each_request(visitor: Visitor) -> None:
+    assert visitor.ask("/metrics", authorization=f"Bearer {TOKEN}").status == 200
+    assert visitor.ask("/metrics", authorization="Bearer wrong").status == 401
+
+
+def test_five_wrong_tokens_end_the_guessing_for_that_address_and_no_other(visitor: Visitor) -> None:
+    guesser = {"x_forwarded_for": "192.0.2.66"}
+    assert [log_in(visitor, "guess", **guesser).status for _ in range(6)] == [403] * 5 + [429]
+    right = log_in(visitor, **guesser)
+    assert right.status == 429
+    assert 0 < int(right.headers["Retry-After"]) <= 60
+    assert b"Too many wrong tokens" in right.body
+    assert visitor.ask("/metrics", authorization=f"Bearer {TOKEN}", **guesser).status == 429
+
+    assert log_in(visitor, x_forwarded_for="192.0.2.67").status == 303
+
+
+def test_a_login_form_with_megabytes_in_it_is_not_read(visitor: Visitor) -> None:
+    assert log_in(visitor, "x" * 100_000).status == 413
+
+
+def test_health_is_told_to_everybody(visitor: Visitor) -> None:
+    assert (visitor.ask("/healthz").status, visitor.ask("/healthz").text) == (200, "ok\n")
+
+
+def test_guesses_are_forgotten_after_a_minute() -> None:
+    clock = Clock()
+    guesses = Guesses(clock, each=2, in_all=3)
+    guesses.wrong("192.0.2.1")
+    clock.now += 20
+    guesses.wrong("192.0.2.1")
+    assert guesses.wait_s("192.0.2.1") == 40
+    assert guesses.wait_s("192.0.2.2") == 0
+    clock.now += 40
+    assert guesses.wait_s("192.0.2.1") == 0
+
+
+def test_guesses_from_everywhere_have_a_limit_too() -> None:
+    clock = Clock()
+    guesses = Guesses(clock, each=5, in_all=3)
+    for last in range(3):
+        guesses.wrong(f"192.0.2.{last}")
+    assert guesses.wait_s("198.51.100.1") == 60
+
+
+def test_addresses_of_one_ipv6_network_are_one_guesser() -> None:
+    guesses = Guesses(Clock(), each=2)
+    guesses.wrong("2001:db8:1:2::1")
+    guesses.wrong("2001:db8:1:2:ffff::9")
+    assert guesses.wait_s("2001:db8:1:2::77") > 0
+    assert guesses.wait_s("2001:db8:1:3::1") == 0
+
+
+def test_a_session_ends_after_a_week_and_there_are_never_too_many() -> None:
+    clock = Clock()
+    sessions = Sessions(clock)
+    first = sessions.begin()
+    assert sessions.holds(first)
+    clock.now += SESSION_S
+    assert not sessions.holds(first)
+
+    kept = [sessions.begin() for _ in range(300)]
+    assert not sessions.holds(kept[0])
+    assert sessions.holds(kept[-1])
