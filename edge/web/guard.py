@@ -19,7 +19,6 @@ _ANSWER_HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",  # with no-referrer the Origin of our own forms would be null
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), display-capture=()",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
