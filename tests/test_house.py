@@ -34,6 +34,7 @@ FLOORS = [
     "messages",
     "views",
     "people",
+    "gate",
     "sources",
     "vision",
     "backoff",

@@ -7,12 +7,14 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import cv2
 
 from edge.daemon.clock import Clock
 from edge.daemon.recorder import Recorder
+from edge.gate import Gate
 from edge.history import History, Tally
 from edge.messages import (
     Event,
@@ -125,20 +127,27 @@ class CameraLane:
         self._camera = camera
         self._analyzer = analyzer
         self._people = people
+        self._gate = Gate(1 / camera.still_fps)
         self._context = context
         self._views = views
         self._too_small = 0
         self._failing = False
         self._size = FrameSize(width=0, height=0)
+        self._found: tuple[Box, ...] = ()
 
     def step(self) -> bool:
         frame = self._camera.take()
         if frame is None:
             self._say(self._people.forget(self._context.clock.monotonic()), None)
             return False
+        if not self._gate.opens(frame.image, frame.at):
+            verdicts = self._people.hold(frame.at)
+            self._say(verdicts, frame)
+            self._show(frame, verdicts)
+            return True
         self._size = FrameSize(width=frame.image.shape[1], height=frame.image.shape[0])
         try:
-            found = self._analyzer.analyze(frame.image)
+            verdicts = self._look(frame)
         except (cv2.error, MemoryError) as error:
             if not self._failing:
                 log.warning(
@@ -147,15 +156,26 @@ class CameraLane:
             self._failing = True
             return True
         self._failing = False
-        faces = [face for face in found if self._counts(face.box, frame.image)]
         self.analysed += 1
-        verdicts = self._people.update(faces, frame.at)
         self._say(verdicts, frame)
+        self._show(frame, verdicts)
+        return True
+
+    def _look(self, frame: Frame) -> list[Verdict]:
+        found = self._analyzer.find(frame.image)
+        self._found = tuple(each.box for each in found)
+        counting = [each for each in found if self._counts(each.box, frame.image)]
+        verdicts = self._people.update(counting, frame.at, partial(self._analyzer.judge, frame.image))
+        if self._people.restless:
+            self._gate.stir(frame.at)
+        return verdicts
+
+    def _show(self, frame: Frame, verdicts: Sequence[Verdict]) -> None:
+        """Leaves the frame with whoever looks; where nothing has moved, the faces are where they were."""
         name = self._camera.name
         if self._views.wanted(name):
-            boxes = tuple(face.box for face in found)
-            self._views.offer(View(name, frame.image, frame.at, self._people.tracks(), tuple(verdicts), boxes))
-        return True
+            people = self._people.tracks()
+            self._views.offer(View(name, frame.image, frame.at, people, tuple(verdicts), self._found))
 
     def _counts(self, box: Box, image: Image) -> bool:
         """Whether the middle of a face lies in the region."""

@@ -49,7 +49,9 @@ class CameraSource(_Section):
     name: Name
     url: str = Field(min_length=1)
     max_fps: float = Field(default=10, gt=0, le=120)
+    still_fps: float = Field(default=0.5, ge=0.01, le=120)
     rotate: Literal[0, 90, 180, 270] = 0
+    mirror: bool = False
     region: tuple[Share, Share, Share, Share] = (0.0, 0.0, 1.0, 1.0)
 
     @field_validator("region")

@@ -44,6 +44,7 @@ class Camera:
     ) -> None:
         self.name = settings.name
         self.region = settings.region
+        self.still_fps = settings.still_fps
         self._settings = settings
         self._clock = clock
         self._open = opener
@@ -137,8 +138,13 @@ class Camera:
             self._slot = Frame(image, now)
 
     def _turned(self, image: Image) -> Image:
+        """Turned first, mirrored then; both at once are one pass where OpenCV has it."""
         turn = _TURNS.get(self._settings.rotate)
-        return image if turn is None else np.asarray(cv2.rotate(image, turn), np.uint8)
+        if self._settings.mirror and turn in (None, cv2.ROTATE_180):
+            return np.asarray(cv2.flip(image, 1 if turn is None else 0), np.uint8)
+        if turn is not None:
+            image = np.asarray(cv2.rotate(image, turn), np.uint8)
+        return np.asarray(cv2.flip(image, 1), np.uint8) if self._settings.mirror else image
 
     def _lose(self, error: str) -> None:
         with self._lock:

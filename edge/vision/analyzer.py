@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from edge.vision.classifier import Label, MaskClassifier, label_of, sharpness
@@ -54,18 +54,24 @@ class Analyzer:
 
     def analyze(self, image: Image) -> tuple[Face, ...]:
         """All faces of a picture, from left to right; what the classifier takes for no face is left out."""
-        if self._detector is None:
-            face, _ = self._judge(image, Detection(whole(image), 1.0), margin=0.0)
-            return (replace(face, score=None),)
-        found = sorted(self._detector.detect(image), key=lambda detection: (detection.box.x, detection.box.y))
-        judged = [self._judge(image, detection, self._classifier.card.crop.margin) for detection in found]
-        return tuple(face for face, is_face in judged if is_face)
+        faces = (self.judge(image, detection) for detection in self.find(image))
+        return tuple(face for face in faces if face is not None)
 
-    def _judge(self, image: Image, found: Detection, margin: float) -> tuple[Face, bool]:
-        crop = self._classifier.crop(image, found.box, margin)
+    def find(self, image: Image) -> list[Detection]:
+        """The faces of a picture, from left to right, not yet judged."""
+        if self._detector is None:
+            return [Detection(whole(image), 1.0)]
+        return sorted(self._detector.detect(image), key=lambda detection: (detection.box.x, detection.box.y))
+
+    def judge(self, image: Image, found: Detection) -> Face | None:
+        """What one face of a picture wears; None if the classifier sees no face in it."""
+        is_whole = self._detector is None
+        crop = self._classifier.crop(image, found.box, 0.0 if is_whole else self._classifier.card.crop.margin)
         judgement = self._classifier.judge(crop)
+        if not judgement.is_face and not is_whole:
+            return None
         sharp = sharpness(crop)
         too_small = min(found.box.width, found.box.height) < self._min_face_px
         judgeable = not too_small and sharp >= _SHARP_ENOUGH
         label = label_of(judgement.p_mask, self._classifier.thresholds) if judgeable else Label.UNCERTAIN
-        return Face(found.box, found.score, label, judgement.p_mask, sharp, too_small), judgement.is_face
+        return Face(found.box, None if is_whole else found.score, label, judgement.p_mask, sharp, too_small)

@@ -5,20 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from edge.people import DecisionRule, People, Verdict
+from edge.people import DecisionRule, Judge, People, Verdict
 from edge.vision.analyzer import Face
 from edge.vision.classifier import Label
+from edge.vision.detector import Detection
 from support.faces import face
 
 FRAME_S = 0.1
 RULE = DecisionRule(min_frames=3, agreement=0.6, forget_after_s=2.0)
 
 
+def update(people: People, faces: Sequence[Face], at: float) -> list[Verdict]:
+    """One frame; the classifier says of each face what the scene says."""
+    found = [Detection(each.box, 0.9) for each in faces]
+    return people.update(found, at, judge_of(faces))
+
+
+def judge_of(faces: Sequence[Face]) -> Judge:
+    known = {each.box: each for each in faces}
+    return lambda detection: known[detection.box]
+
+
 def verdicts(scene: Iterable[Sequence[Face]], rule: DecisionRule = RULE) -> list[tuple[int, Verdict]]:
     """The verdicts with the number of the frame that made each sure."""
     people = People(rule, "boot")
     return [
-        (number, verdict) for number, faces in enumerate(scene) for verdict in people.update(faces, number * FRAME_S)
+        (number, verdict) for number, faces in enumerate(scene) for verdict in update(people, faces, number * FRAME_S)
     ]
 
 
@@ -112,7 +124,7 @@ def test_who_was_always_too_small_is_counted_and_not_judged() -> None:
     people = People(RULE, "boot")
     for number in range(40):
         faces = [face("mask", size=12, too_small=True)] if number < 10 else []
-        assert people.update(faces, number * FRAME_S) == []
+        assert update(people, faces, number * FRAME_S) == []
 
     assert people.too_small == 1
 
@@ -153,7 +165,7 @@ def test_who_puts_a_mask_on_in_view_gets_a_second_verdict_once_it_has_held() -> 
 
     said = verdicts([*bare, *masked])
 
-    assert [(number, verdict.label) for number, verdict in said] == [(2, Label.NO_MASK), (39, Label.MASK)]
+    assert [(number, verdict.label) for number, verdict in said] == [(2, Label.NO_MASK), (42, Label.MASK)]
     assert said[0][1].track_id == said[1][1].track_id
     assert said[1][1].p_mask > 0.9
 
@@ -174,8 +186,8 @@ def test_sharp_large_faces_outvote_small_and_blurred_ones() -> None:
 
 def test_the_state_of_each_track_can_be_looked_at() -> None:
     people = People(RULE, "boot")
-    people.update([face("no_mask", x=100), face("uncertain", x=300)], 0.0)
-    people.update([face("no_mask", x=100)], 0.1)
+    update(people, [face("no_mask", x=100), face("uncertain", x=300)], 0.0)
+    update(people, [face("no_mask", x=100)], 0.1)
 
     forming, covered = people.tracks()
     assert (forming.id, forming.box, forming.in_sight) == ("boot-1", face(x=100).box, True)
@@ -184,8 +196,108 @@ def test_the_state_of_each_track_can_be_looked_at() -> None:
     assert forming.p_mask < 0.1
     assert (covered.label, covered.p_mask, covered.said, covered.in_sight) == (Label.UNCERTAIN, None, None, False)
 
-    people.update([face("no_mask", x=100)], 0.2)
+    update(people, [face("no_mask", x=100)], 0.2)
     said = people.tracks()[0]
     assert (said.label, said.said, said.progress) == (Label.NO_MASK, Label.NO_MASK, 1.0)
     assert said.p_mask is not None
     assert said.p_mask < 0.1
+
+
+def looks(scene: Iterable[Sequence[Face | None]]) -> int:
+    """How many classifications a scene takes; None stands for what the classifier sees no face in."""
+    people, asked = People(RULE, "boot"), 0
+
+    def judge(detection: Detection) -> Face | None:
+        nonlocal asked
+        asked += 1
+        return known[detection.box]
+
+    for number, faces in enumerate(scene):
+        known = {(each or face()).box: each for each in faces}
+        people.update([Detection(box, 0.9) for box in known], number * FRAME_S, judge)
+    return asked
+
+
+def test_a_face_whose_verdict_is_said_is_looked_at_twice_a_second() -> None:
+    assert looks([[face("mask")]] * 3) == 3
+    assert looks([[face("mask")]] * 103) == 3 + 20
+
+
+def test_a_face_that_cannot_be_decided_is_not_looked_at_for_ever() -> None:
+    assert 30 <= looks([[face("uncertain")]] * 600) <= 31 + 2 * 60
+
+
+def test_what_is_no_face_is_not_looked_at_for_ever_and_is_nobody() -> None:
+    people = People(RULE, "boot")
+    for number in range(100):
+        assert people.update([Detection(face().box, 0.9)], number * FRAME_S, lambda _: None) == []
+
+    assert people.tracks() == ()
+    assert people.forget(60.0) == []
+    assert people.too_small == 0
+    assert looks([[None]] * 600) <= 31 + 2 * 60
+
+
+def test_a_small_face_is_looked_at_again_as_soon_as_it_has_grown() -> None:
+    same, growing = ([face(size=size, too_small=True)] for size in (12, 12)), range(12, 23)
+
+    assert looks(same) == 1
+    assert looks([face(size=size, too_small=True)] for size in growing) == len(growing)
+
+
+def test_who_stands_still_before_a_still_picture_is_not_forgotten() -> None:
+    people = People(RULE, "boot")
+    for number in range(3):
+        update(people, [face("mask", x=100 + number)], number * FRAME_S)
+    for number in range(3, 600):
+        assert people.hold(number * FRAME_S) == []
+
+    assert update(people, [face("mask", x=103)], 60.0) == []
+    assert len(people.tracks()) == 1
+
+
+def test_who_was_lost_before_the_picture_became_still_is_forgotten_in_time() -> None:
+    people = People(RULE, "boot")
+    for number in range(3):
+        update(people, [face("uncertain")], number * FRAME_S)
+    update(people, [], 3 * FRAME_S)
+
+    assert people.restless
+    said = [verdict.label for number in range(4, 40) for verdict in people.hold(number * FRAME_S)]
+    assert said == [Label.UNCERTAIN]
+    assert not people.restless
+
+
+def test_nothing_more_is_expected_of_a_still_person_whose_verdict_is_said() -> None:
+    people = People(RULE, "boot")
+    assert not people.restless
+    update(people, [face("mask")], 0.0)
+    assert people.restless
+    for number in range(1, 4):
+        update(people, [face("mask")], number * FRAME_S)
+    assert not people.restless
+
+
+def test_small_faces_that_agree_but_weigh_little_are_said_when_their_person_has_gone() -> None:
+    blurred = replace(face("no_mask", size=30), sharpness=20.0)
+
+    assert labels([[blurred]] * 5) == []
+    assert labels([*[[blurred]] * 5, *nobody(25)]) == [Label.NO_MASK]
+
+
+def test_two_against_one_is_not_sure_yet() -> None:
+    scene = [[face("mask")], [face("no_mask")], *[[face("mask")]] * 3]
+
+    assert [(number, verdict.label) for number, verdict in verdicts(scene)] == [(3, Label.MASK)]
+
+
+def test_a_change_that_flickers_a_little_is_still_a_change() -> None:
+    masked = [[face("no_mask" if number % 7 == 6 else "mask")] for number in range(60)]
+
+    assert labels([*[[face("no_mask")]] * 20, *masked]) == [Label.NO_MASK, Label.MASK]
+
+
+def test_a_face_that_flips_for_ever_is_not_news_each_time() -> None:
+    scene = [[face("mask" if number // 30 % 2 else "no_mask")] for number in range(36000)]
+
+    assert len(labels(scene)) <= 3
