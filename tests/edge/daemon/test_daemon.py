@@ -19,7 +19,8 @@ from edge.daemon.worker import Worker
 from edge.errors import MaskgateError
 from edge.outbox import Outbox
 from edge.settings import CameraSource, DecisionSettings, MqttSettings, Settings
-from edge.vision.analyzer import Analyzer, Face
+from edge.vision.analyzer import Analyzer
+from edge.vision.detector import Detection
 from edge.vision.geometry import Image
 from support.components import eventually
 from support.notify import NotifySocket
@@ -78,12 +79,12 @@ def test_the_watchdog_starves_when_analysis_hangs_and_a_stop_still_ends(
 ) -> None:
     hangs, let_go = threading.Event(), threading.Event()
 
-    def hang(_: Analyzer, __: Image) -> tuple[Face, ...]:
+    def hang(_: Analyzer, __: Image) -> list[Detection]:
         hangs.set()
         let_go.wait(20)
-        return ()
+        return []
 
-    monkeypatch.setattr(Analyzer, "analyze", hang)
+    monkeypatch.setattr(Analyzer, "find", hang)
     with at_work(Daemon(settings(tmp_path))) as worker:
         assert hangs.wait(10)
         fed = after(3, watchdog)

@@ -1,0 +1,304 @@
+"""Scenes with known people: heads that walk, stop, turn, cross and cover each other before photographed places.
+
+Everything is drawn from a seed, so that a scene can be had again. Heads are cut from pictures of the test part; places
+are photos of the test part that show nobody.
+"""
+
+from __future__ import annotations
+
+import csv
+import random
+import zipfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge.vision.classifier import Label
+from edge.vision.geometry import Box, Image
+from edge.vision.image import decode
+
+SMALLEST_PX = 24
+"""Of a face that is to be judged: the default of `detector.min_face_px`."""
+_FACE_SHARE = 0.66
+"""Of a head's cut that the face itself takes, about: for the truth's boxes."""
+_COVERED = 0.35
+"""Of a face that may be hidden before it no longer counts as visible."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A person's head; `other` is the same person's with the other label, where there is one."""
+
+    image: Image
+    label: Label
+    other: Image | None = None
+
+
+@dataclass
+class Person:
+    """One person in a scene. Times in seconds of the scene, `place` gives middle x, middle y and height in pixels."""
+
+    head: Head
+    starts_s: float
+    lasts_s: float
+    place: Callable[[float], tuple[float, float, float]]
+    blur: float = 0.0
+    away: tuple[float, float] = (0.0, 0.0)
+    """When the back of the head is seen, from the person's start."""
+    changes_s: float | None = None
+    """When the mask goes on or off, from the person's start."""
+    boxes: dict[int, Box] = field(default_factory=dict)
+    """Where the face is visible, by frame."""
+
+    def labels(self) -> tuple[Label, ...]:
+        """What may be said, in this order."""
+        if self.changes_s is None:
+            return (self.head.label,)
+        return self.head.label, Label.NO_MASK if self.head.label is Label.MASK else Label.MASK
+
+
+@dataclass
+class Scene:
+    """People before a place; `pillars` cover whoever is behind them."""
+
+    name: str
+    fps: float
+    size: tuple[int, int]
+    place: Image
+    people: list[Person]
+    pillars: tuple[tuple[int, int], ...] = ()
+    noise: int = 4
+
+    @property
+    def seconds(self) -> float:
+        return max(person.starts_s + person.lasts_s for person in self.people) + 3.0
+
+    def frames(self) -> Iterator[tuple[int, Image]]:
+        """Number and BGR picture of each frame; fills in the people's `boxes`."""
+        width, height = self.size
+        place = cv2.resize(self.place, self.size, interpolation=cv2.INTER_AREA)
+        grains = np.random.default_rng(7).integers(-self.noise, self.noise + 1, (5, height, width, 3)).astype(np.int16)
+        for number in range(round(self.seconds * self.fps)):
+            frame = place.copy()
+            now = number / self.fps
+            shown = [person for person in self.people if 0 <= now - person.starts_s < person.lasts_s]
+            seen: list[tuple[Person, Box]] = []
+            for person in sorted(shown, key=lambda person: person.place(now - person.starts_s)[2]):
+                box = _paste(frame, person, now - person.starts_s, 1 / self.fps)
+                seen = [(other, b) for other, b in seen if box is None or _hidden(b, box) < _COVERED]
+                if box is not None and not person.away[0] <= now - person.starts_s < person.away[1]:
+                    seen.append((person, box))
+            for left, right in self.pillars:
+                frame[:, left:right] = place[:, left:right] // 2
+                bar = Box(left, 0, right - left, height)
+                seen = [(person, box) for person, box in seen if _hidden(box, bar) < _COVERED]
+            for person, box in seen:
+                if min(box.width, box.height) >= SMALLEST_PX:
+                    person.boxes[number] = box
+            grain = np.roll(grains[number % 5], (number * 37 % height, number * 61 % width), (0, 1))
+            yield number, np.asarray(np.clip(frame + grain, 0, 255), np.uint8)
+
+
+def _hidden(box: Box, cover: Box) -> float:
+    width = min(box.x + box.width, cover.x + cover.width) - max(box.x, cover.x)
+    height = min(box.y + box.height, cover.y + cover.height) - max(box.y, cover.y)
+    return max(0, width) * max(0, height) / (box.width * box.height)
+
+
+def _paste(frame: Image, person: Person, since_s: float, frame_s: float) -> Box | None:
+    """Draws a head; returns the box of its face if most of it is inside the frame."""
+    x, y, height = person.place(since_s)
+    image = person.head.image
+    if person.changes_s is not None and since_s >= person.changes_s and person.head.other is not None:
+        image = person.head.other
+    scale = height / image.shape[0]
+    size = max(8, round(image.shape[1] * scale)), max(8, round(height))
+    head = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    if person.away[0] <= since_s < person.away[1]:
+        head = np.asarray(cv2.GaussianBlur(head, (0, 0), height / 5) * 0.4, np.uint8)
+    elif person.blur:
+        before = person.place(since_s - frame_s / 2)
+        length = max(1, round(person.blur * abs(x - before[0])))
+        head = cv2.blur(cv2.GaussianBlur(head, (0, 0), 0.3 + person.blur), (length, 1))
+    alpha = np.zeros((size[1], size[0]), np.float32)
+    cv2.ellipse(alpha, (size[0] // 2, size[1] // 2), (round(size[0] * 0.46), round(size[1] * 0.49)), 0, 0, 360, 1.0, -1)
+    alpha = cv2.GaussianBlur(alpha, (0, 0), max(1.0, height / 60))[..., np.newaxis]
+    left, top = round(x - size[0] / 2), round(y - size[1] / 2)
+    inside = Box(left, top, *size).clipped(frame.shape[1], frame.shape[0])
+    if inside is None:
+        return None
+    rows, columns = slice(inside.y, inside.y + inside.height), slice(inside.x, inside.x + inside.width)
+    part = slice(inside.y - top, inside.y - top + inside.height), slice(inside.x - left, inside.x - left + inside.width)
+    frame[rows, columns] = head[part] * alpha[part] + frame[rows, columns] * (1 - alpha[part])
+    side = round(_FACE_SHARE * min(size))
+    face = Box(round(x - side / 2), round(y - side / 2), side, side)
+    visible = face.clipped(frame.shape[1], frame.shape[0])
+    if visible is None or visible.width * visible.height < 0.9 * side * side:
+        return None
+    return face
+
+
+def heads(data: Path, draw: random.Random) -> tuple[list[Head], list[Head]]:
+    """Single heads, as many masked as bare, each person once; and those who are known with and without a mask."""
+    groups: dict[str, dict[Label, list[dict[str, str]]]] = defaultdict(lambda: defaultdict(list))
+    with (data / "MANIFEST.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["split"] != "test" or row["label"] not in ("mask", "no_mask"):
+                continue
+            if row["flags"] not in ("", "simulated_mask") or int(row["width"]) < 80 or row["kind"] == "clip":
+                continue
+            groups[row["group_id"]][Label(row["label"])].append(row)
+
+    def load(row: dict[str, str]) -> Image:
+        archive, member = row["path"].split("!")
+        with zipfile.ZipFile(data / archive) as pictures:
+            return decode(pictures.read(member))
+
+    single: dict[Label, list[Head]] = {Label.MASK: [], Label.NO_MASK: []}
+    double: list[Head] = []
+    for name in sorted(groups):
+        rows = groups[name]
+        if len(rows) == 2:
+            mask, bare = load(rows[Label.MASK][0]), load(rows[Label.NO_MASK][0])
+            double += [Head(mask, Label.MASK, bare), Head(bare, Label.NO_MASK, mask)]
+            continue
+        label, found = next(iter(rows.items()))
+        real = [row for row in found if not row["flags"]]
+        if real and len(single[label]) < 250:
+            single[label].append(Head(load(real[0]), label))
+    both = []
+    for found_heads in single.values():
+        draw.shuffle(found_heads)
+        both += found_heads[: min(map(len, single.values()))]
+    draw.shuffle(both)
+    draw.shuffle(double)
+    return both, double
+
+
+def places(data: Path) -> list[Image]:
+    """Photos of the test part without a person's face."""
+    with (data / "MANIFEST.csv").open(newline="") as file:
+        rows = [
+            row for row in csv.DictReader(file)
+            if row["label"] == "no_face" and row["split"] == "test" and "bait" not in row["flags"]
+        ]  # fmt: skip
+    found = []
+    for row in rows:
+        archive, member = row["path"].split("!")
+        with zipfile.ZipFile(data / archive) as pictures:
+            image = decode(pictures.read(member))
+        if image.shape[1] > image.shape[0]:
+            found.append(image)
+    return found
+
+
+class Director:
+    """Draws scenes of each kind from a stock of heads."""
+
+    def __init__(self, data: Path, seed: int) -> None:
+        self._draw = random.Random(seed)
+        self._single, self._double = heads(data, self._draw)
+        self._places = places(data)
+        self._used = 0
+
+    def _head(self) -> Head:
+        self._used += 1
+        return self._single[self._used % len(self._single)]
+
+    def _across(self, speed: float, size: tuple[int, int], height: float, y: float) -> tuple[Callable[[float], tuple[float, float, float]], float]:
+        """From one side to the other at `speed` heads a second; the way and how long it takes."""
+        width, margin = size[0], height
+        seconds = (width + 2 * margin) / (speed * height)
+        sign = self._draw.choice([-1, 1])
+        start = -margin if sign > 0 else width + margin
+        return (lambda t: (start + sign * speed * height * t, y + 0.05 * height * np.sin(9 * t), height)), seconds
+
+    def scene(self, kind: str, people: int, fps: float, size: tuple[int, int] = (640, 480)) -> Scene:
+        """A scene of `walk`, `fast`, `towards`, `cross`, `pillar`, `turn`, `blur`, `group`, `stay` or `change`."""
+        pillars: tuple[tuple[int, int], ...] = ()
+        if kind == "pillar":
+            pillars = ((round(size[0] * 0.45), round(size[0] * 0.62)),)
+        cast: list[Person] = []
+        at = 0.5
+        while len(cast) < people:
+            newcomers = getattr(self, f"_{kind}")(at, size)
+            cast += newcomers
+            at += self._draw.uniform(0.6, 1.0) * max(person.lasts_s for person in newcomers)
+        return Scene(kind, fps, size, self._draw.choice(self._places), cast, pillars)
+
+    def _walker(self, at: float, size: tuple[int, int], low: float, high: float, **more: object) -> Person:
+        height = self._draw.uniform(0.2, 0.42) * size[1]
+        way, seconds = self._across(self._draw.uniform(low, high), size, height, self._draw.uniform(0.35, 0.6) * size[1])
+        return Person(self._head(), at, seconds, way, **more)  # type: ignore[arg-type]
+
+    def _walk(self, at: float, size: tuple[int, int]) -> list[Person]:
+        return [self._walker(at, size, 0.8, 1.8)]
+
+    def _fast(self, at: float, size: tuple[int, int]) -> list[Person]:
+        return [self._walker(at, size, 3.0, 5.0)]
+
+    def _blur(self, at: float, size: tuple[int, int]) -> list[Person]:
+        return [self._walker(at, size, 1.0, 2.5, blur=self._draw.uniform(0.4, 1.0))]
+
+    def _pillar(self, at: float, size: tuple[int, int]) -> list[Person]:
+        return [self._walker(at, size, 0.8, 1.6)]
+
+    def _turn(self, at: float, size: tuple[int, int]) -> list[Person]:
+        person = self._walker(at, size, 0.6, 1.2)
+        begins = self._draw.uniform(0.25, 0.6) * person.lasts_s
+        person.away = begins, begins + self._draw.uniform(0.5, 1.2)
+        return [person]
+
+    def _towards(self, at: float, size: tuple[int, int]) -> list[Person]:
+        width, height = size
+        x, side, seconds = self._draw.uniform(0.25, 0.75) * width, self._draw.uniform(-0.1, 0.1) * width, self._draw.uniform(2.5, 5)
+        near = self._draw.uniform(0.3, 0.5)
+        return [
+            Person(self._head(), at, seconds, lambda t: (x + side * t / seconds, (0.35 + 0.1 * t / seconds) * height, (0.07 + near * (t / seconds) ** 2) * height))
+        ]
+
+    def _group(self, at: float, size: tuple[int, int]) -> list[Person]:
+        width, height = size
+        seconds, found = self._draw.uniform(3, 5), []
+        for place in (0.15, 0.38, 0.62, 0.85):
+            x, y, late = (place + self._draw.uniform(-0.05, 0.05)) * width, self._draw.uniform(0.35, 0.6) * height, self._draw.uniform(0, 0.5)
+            found.append(
+                Person(self._head(), at + late, seconds, lambda t, x=x, y=y: (x + 6 * np.sin(5 * t), y + 4 * np.sin(9 * t), (0.14 + 0.18 * t / seconds) * height))  # type: ignore[misc]
+            )
+        return found
+
+    def _cross(self, at: float, size: tuple[int, int]) -> list[Person]:
+        """Two who meet in the middle, the nearer one before the other."""
+        width, height = size
+        speed, y = self._draw.uniform(0.8, 1.8), self._draw.uniform(0.4, 0.55) * height
+        found = []
+        for sign, tall in ((1, 0.3), (-1, self._draw.uniform(0.24, 0.29))):
+            head = tall * height
+            start = -head if sign > 0 else width + head
+            found.append(
+                Person(self._head(), at, (width + 2 * head) / (speed * head), lambda t, s=start, g=sign, h=head: (s + g * speed * h * t, y, h))  # type: ignore[misc]
+            )
+        return found
+
+    def _stay(self, at: float, size: tuple[int, int]) -> list[Person]:
+        """Comes, stands for half a minute, swaying and nodding, and goes."""
+        width, height = size
+        tall, x, y = self._draw.uniform(0.25, 0.45) * height, self._draw.uniform(0.3, 0.7) * width, self._draw.uniform(0.4, 0.5) * height
+        return [
+            Person(self._head(), at, 33.0, lambda t: (x - 0.7 * width * max(0.0, 1 - t / 2) + 0.7 * width * max(0.0, (t - 31) / 2) + 0.15 * tall * np.sin(0.7 * t), y + 0.06 * tall * np.sin(1.3 * t), tall * (1 + 0.06 * np.sin(0.4 * t))))
+        ]
+
+    def _change(self, at: float, size: tuple[int, int]) -> list[Person]:
+        """Stands there and puts a mask on, or takes it off."""
+        person = self._stay(at, size)[0]
+        self._used += 1
+        person.head = self._double[self._used % len(self._double)]
+        person.lasts_s, person.changes_s = 16.0, self._draw.uniform(6, 9)
+        return [person]
+
+
+KINDS = ("walk", "fast", "towards", "cross", "pillar", "turn", "blur", "group", "stay", "change")
