@@ -10,7 +10,7 @@ import csv
 import random
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -209,7 +209,9 @@ class Director:
         self._used += 1
         return self._single[self._used % len(self._single)]
 
-    def _across(self, speed: float, size: tuple[int, int], height: float, y: float) -> tuple[Callable[[float], tuple[float, float, float]], float]:
+    def _across(
+        self, speed: float, size: tuple[int, int], height: float, y: float
+    ) -> tuple[Callable[[float], tuple[float, float, float]], float]:
         """From one side to the other at `speed` heads a second; the way and how long it takes."""
         width, margin = size[0], height
         seconds = (width + 2 * margin) / (speed * height)
@@ -232,7 +234,9 @@ class Director:
 
     def _walker(self, at: float, size: tuple[int, int], low: float, high: float, **more: object) -> Person:
         height = self._draw.uniform(0.2, 0.42) * size[1]
-        way, seconds = self._across(self._draw.uniform(low, high), size, height, self._draw.uniform(0.35, 0.6) * size[1])
+        way, seconds = self._across(
+            self._draw.uniform(low, high), size, height, self._draw.uniform(0.35, 0.6) * size[1]
+        )
         return Person(self._head(), at, seconds, way, **more)  # type: ignore[arg-type]
 
     def _walk(self, at: float, size: tuple[int, int]) -> list[Person]:
@@ -255,19 +259,45 @@ class Director:
 
     def _towards(self, at: float, size: tuple[int, int]) -> list[Person]:
         width, height = size
-        x, side, seconds = self._draw.uniform(0.25, 0.75) * width, self._draw.uniform(-0.1, 0.1) * width, self._draw.uniform(2.5, 5)
+        x, side, seconds = (
+            self._draw.uniform(0.25, 0.75) * width,
+            self._draw.uniform(-0.1, 0.1) * width,
+            self._draw.uniform(2.5, 5),
+        )
         near = self._draw.uniform(0.3, 0.5)
         return [
-            Person(self._head(), at, seconds, lambda t: (x + side * t / seconds, (0.35 + 0.1 * t / seconds) * height, (0.07 + near * (t / seconds) ** 2) * height))
+            Person(
+                self._head(),
+                at,
+                seconds,
+                lambda t: (
+                    x + side * t / seconds,
+                    (0.35 + 0.1 * t / seconds) * height,
+                    (0.07 + near * (t / seconds) ** 2) * height,
+                ),
+            )
         ]
 
     def _group(self, at: float, size: tuple[int, int]) -> list[Person]:
         width, height = size
         seconds, found = self._draw.uniform(3, 5), []
         for place in (0.15, 0.38, 0.62, 0.85):
-            x, y, late = (place + self._draw.uniform(-0.05, 0.05)) * width, self._draw.uniform(0.35, 0.6) * height, self._draw.uniform(0, 0.5)
+            x, y, late = (
+                (place + self._draw.uniform(-0.05, 0.05)) * width,
+                self._draw.uniform(0.35, 0.6) * height,
+                self._draw.uniform(0, 0.5),
+            )
             found.append(
-                Person(self._head(), at + late, seconds, lambda t, x=x, y=y: (x + 6 * np.sin(5 * t), y + 4 * np.sin(9 * t), (0.14 + 0.18 * t / seconds) * height))  # type: ignore[misc]
+                Person(
+                    self._head(),
+                    at + late,
+                    seconds,
+                    lambda t, x=x, y=y: (
+                        x + 6 * np.sin(5 * t),
+                        y + 4 * np.sin(9 * t),
+                        (0.14 + 0.18 * t / seconds) * height,
+                    ),
+                )  # type: ignore[misc]
             )
         return found
 
@@ -280,16 +310,37 @@ class Director:
             head = tall * height
             start = -head if sign > 0 else width + head
             found.append(
-                Person(self._head(), at, (width + 2 * head) / (speed * head), lambda t, s=start, g=sign, h=head: (s + g * speed * h * t, y, h))  # type: ignore[misc]
+                Person(
+                    self._head(),
+                    at,
+                    (width + 2 * head) / (speed * head),
+                    lambda t, s=start, g=sign, h=head: (s + g * speed * h * t, y, h),
+                )  # type: ignore[misc]
             )
         return found
 
     def _stay(self, at: float, size: tuple[int, int]) -> list[Person]:
         """Comes, stands for half a minute, swaying and nodding, and goes."""
         width, height = size
-        tall, x, y = self._draw.uniform(0.25, 0.45) * height, self._draw.uniform(0.3, 0.7) * width, self._draw.uniform(0.4, 0.5) * height
+        tall, x, y = (
+            self._draw.uniform(0.25, 0.45) * height,
+            self._draw.uniform(0.3, 0.7) * width,
+            self._draw.uniform(0.4, 0.5) * height,
+        )
         return [
-            Person(self._head(), at, 33.0, lambda t: (x - 0.7 * width * max(0.0, 1 - t / 2) + 0.7 * width * max(0.0, (t - 31) / 2) + 0.15 * tall * np.sin(0.7 * t), y + 0.06 * tall * np.sin(1.3 * t), tall * (1 + 0.06 * np.sin(0.4 * t))))
+            Person(
+                self._head(),
+                at,
+                33.0,
+                lambda t: (
+                    x
+                    - 0.7 * width * max(0.0, 1 - t / 2)
+                    + 0.7 * width * max(0.0, (t - 31) / 2)
+                    + 0.15 * tall * np.sin(0.7 * t),
+                    y + 0.06 * tall * np.sin(1.3 * t),
+                    tall * (1 + 0.06 * np.sin(0.4 * t)),
+                ),
+            )
         ]
 
     def _change(self, at: float, size: tuple[int, int]) -> list[Person]:

@@ -15,7 +15,8 @@ from edge.daemon.daemon import Daemon
 from edge.daemon.worker import Worker
 from edge.errors import MaskgateError, UnavailableError
 from edge.settings import CameraSource, MqttSettings, Settings, WebSettings
-from edge.vision.analyzer import Analyzer, Face
+from edge.vision.analyzer import Analyzer
+from edge.vision.detector import Detection
 from edge.vision.geometry import Image
 from edge.web.pages import Pages
 from support.components import eventually, free_port
@@ -74,13 +75,13 @@ def test_health_is_bad_while_analysis_hangs_and_a_stop_still_ends(
 ) -> None:
     hangs, let_go = threading.Event(), threading.Event()
 
-    def hang(_: Analyzer, __: Image) -> tuple[Face, ...]:
+    def hang(_: Analyzer, __: Image) -> tuple[Detection, ...]:
         hangs.set()
         let_go.wait(30)
         return ()
 
     monkeypatch.setattr(daemon_module, "PIPELINE_HUNG_AFTER_S", 0.5)
-    monkeypatch.setattr(Analyzer, "analyze", hang)
+    monkeypatch.setattr(Analyzer, "find", hang)
     with at_work(tmp_path) as (visitor, worker):
         assert hangs.wait(10)
         eventually(lambda: visitor.ask("/healthz").status == 503)
