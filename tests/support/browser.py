@@ -37,7 +37,7 @@ def chromium(*flags: str) -> Iterator[Browser]:
     While it runs, this thread holds playwright's event loop, in which `asyncio.run` refuses to start.
     """
     program = require_program("chromium", "chromium")
-    require(importlib.util.find_spec("playwright"), "playwright is missing: pip install -e '.[dev]'")
+    require(importlib.util.find_spec("playwright"), "playwright is missing: pip install -e '.[browser]'")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -69,7 +69,7 @@ def opened(browser: Browser, **options: object) -> Iterator[Page]:
 
 def accessibility_problems(page: Page) -> list[str]:
     """What axe-core finds wrong with the page as it is now: rule, element, and how to mend it, one a line."""
-    require(importlib.util.find_spec("axe_playwright_python"), "axe is missing: pip install -e '.[dev]'")
+    require(importlib.util.find_spec("axe_playwright_python"), "axe is missing: pip install -e '.[browser]'")
     from axe_playwright_python.sync_playwright import Axe
 
     found = Axe().run(page).response["violations"]
