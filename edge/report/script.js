@@ -118,6 +118,9 @@
     const dialog = byId("details");
     if (!dialog.open) dialog.showModal();
     dialog.scrollTop = 0;
+    // What had the focus, a link or a button at the end of its way, may be gone; outside of the dialog no key arrives.
+    const active = document.activeElement;
+    if (!dialog.contains(active) || active.disabled) byId("details-heading").focus();
   };
   const step = (by) => { if (shown[open + by] !== undefined) showDetails(open + by); };
 
@@ -150,6 +153,7 @@
   });
   byId("details").addEventListener("close", closed);
   document.querySelector("[data-close]").addEventListener("click", () => byId("details").close());
+  byId("no-script").remove();
   byId("list").hidden = false;
   choose();
 })();
