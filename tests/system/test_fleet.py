@@ -18,7 +18,7 @@ from uuid import UUID
 import pytest
 
 from edge.errors import UnavailableError
-from edge.mqtt.connection import Connection, Will
+from edge.mqtt.connection import Connection, Receipt, Will
 from edge.settings import MqttSettings
 from support.broker import Mosquitto
 from support.components import ROOT, end, eventually, require, require_program
@@ -67,7 +67,10 @@ class Client:
     def __init__(self, settings: MqttSettings, name: str, will: Will | None = None) -> None:
         self.answers: dict[int, str | None] = {}
         self.heard: list[str] = []
-        self.connection = Connection(settings, "5", name, will, self.answers.__setitem__, self._hear)
+        self.connection = Connection(settings, "5", name, will, self._note, self._hear)
+
+    def _note(self, receipt: Receipt) -> None:
+        self.answers[receipt.number] = receipt.refusal
 
     def _hear(self, topic: str, _payload: bytes) -> None:
         self.heard.append(topic)
