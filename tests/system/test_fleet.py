@@ -295,6 +295,8 @@ def test_on_a_terminal_the_counts_are_shown_while_they_change(fleet: SmallFleet,
     terminal = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=ENVIRONMENT | variables)
     try:
         eventually(lambda: output.exists() and "share of mask" in output.read_text(), 20)
+        log = fleet.broker.folder / f"mosquitto-{fleet.broker.port}.log"
+        eventually(lambda: "Sending SUBACK" in log.read_text())
         spoken_by(client("lobby-1"), "lobby-1", 1, 2)
         eventually(lambda: re.search(r"lobby-1/door +0 +2 +0 ", output.read_text()))
     finally:
