@@ -59,8 +59,10 @@ def test_the_wheel_works_outside_the_checkout(wheel: Path, tmp_path: Path) -> No
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "ok      classifier: mask_classifier@" in checked.stdout
     portrait = next(environment.glob("lib/python3*/site-packages/edge/sources/demo_portrait.jpg"))
-    classified = maskgate("classify", str(portrait))
+    classified = maskgate("classify", str(portrait), "--report", "report.html", "--annotate", "annotated")
     assert '"summary":"no_mask"' in classified.stdout
+    assert "<title>Mask report" in (tmp_path / "report.html").read_text()
+    assert (tmp_path / "annotated" / "demo_portrait.jpg").exists()
     demo = maskgate("demo")
     assert demo.returncode == 69
     assert "pip install 'maskgate[broker]'" in demo.stderr
