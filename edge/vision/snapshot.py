@@ -11,7 +11,7 @@ from edge.vision.geometry import Box, Image
 
 LONG_SIDE_PX = 640
 """The longer side of a snapshot; a smaller frame keeps its size."""
-CELLS = 24
+CELLS = 20
 """Of the mosaic along the frame's longer side, so that a face that nobody found is coarse too."""
 FACE_CELLS = 4
 """At most, across the longer side of a face that was found: the whole mosaic is as coarse as the largest face needs."""
