@@ -4,10 +4,11 @@ TRAIN_VENV := .venv-train
 TFLITE_VENV := .venv-tflite
 HOME_VENV := .venv-homeassistant
 PYTHON313 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python3.13) python3.13)
+NODE_RED := 4.1.15
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-edge test-train test-pythons check format bench wheel bundle tflite homeassistant lock clean
+.PHONY: help venv demo test test-edge test-train test-pythons check format bench wheel bundle tflite homeassistant node-red lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -58,6 +59,9 @@ tflite: $(TFLITE_VENV)/done ## .venv-tflite with tflite-runtime (Python 3.11 onl
 # Another Python and 375 MB, so an environment of its own; without it the tests of Home Assistant are skipped.
 homeassistant: $(HOME_VENV)/done ## .venv-homeassistant with a Home Assistant core for tests (Python 3.13 only)
 
+# 120 MB, for the test of the flow in docs/events.md; without it that test is skipped. Needs Node.js 18.5 or newer.
+node-red: .node-red/done ## .node-red with Node-RED for tests (needs npm)
+
 lock: ## resolve the lock files anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		pyproject.toml -o requirements.lock
@@ -71,7 +75,7 @@ lock: ## resolve the lock files anew (needs uv)
 		requirements-homeassistant.in -o requirements-homeassistant.lock
 
 clean:
-	rm -rf $(VENV) $(TRAIN_VENV) $(TFLITE_VENV) $(HOME_VENV) dist
+	rm -rf $(VENV) $(TRAIN_VENV) $(TFLITE_VENV) $(HOME_VENV) .node-red dist
 
 $(VENV)/done: requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -93,4 +97,8 @@ $(TFLITE_VENV)/done: requirements-tflite.lock
 $(HOME_VENV)/done: requirements-homeassistant.lock
 	$(PYTHON313) -m venv $(HOME_VENV)
 	$(HOME_VENV)/bin/python $(PIP) --no-deps --require-hashes -r requirements-homeassistant.lock
+	touch $@
+
+.node-red/done: Makefile
+	npm install --silent --no-audit --no-fund --no-package-lock --prefix .node-red node-red@$(NODE_RED)
 	touch $@
