@@ -91,8 +91,8 @@ def test_those_of_an_outage_are_lost_and_events_are_not(tmp_path: Path, broker: 
     with running(write_config(tmp_path, broker.port, DOOR, snapshots("full"))):
         eventually(lambda: "connected to" in log.read_text(), 30)
         broker.kill()
-        said = log.read_text().count("source door: ")
-        eventually(lambda: log.read_text().count("source door: ") >= said + 2, 60)
+        said = log.read_text().count("(p_mask ")
+        eventually(lambda: log.read_text().count("(p_mask ") >= said + 2, 60)
         broker.start()
         with (
             counting(tmp_path, broker.port) as pictures,
