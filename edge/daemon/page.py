@@ -35,6 +35,7 @@ def make_page(settings: Settings, parts: Parts, clock: Clock, turning: Callable[
     from edge.web.facts import Broker, Facts
     from edge.web.judge import Judge
     from edge.web.server import PageServer
+    from edge.web.snapshots import Snapshots
 
     def broker() -> Broker:
         return Broker(_address(settings.mqtt), None if parts.publisher is None else parts.publisher.problem)
@@ -44,6 +45,7 @@ def make_page(settings: Settings, parts: Parts, clock: Clock, turning: Callable[
         views=parts.views,
         tally=parts.tally,
         history=parts.history,
+        snapshots=settings.privacy.snapshots,
         cards=tuple(card for file in parts.models if (card := _card(file)) is not None),
         monotonic=clock.monotonic,
         status=lambda: parts.report.make(stopping=False),
@@ -52,7 +54,10 @@ def make_page(settings: Settings, parts: Parts, clock: Clock, turning: Callable[
     )
     judge = Judge(lambda: Vision.load(settings))
     token = settings.web.token.get_secret_value()
-    server = PageServer(settings.web, lambda ending: make_app(facts, judge, token, ending))
+    snapshots = Snapshots(facts.snapshots, facts.cameras, facts.views)
+    server = PageServer(
+        settings.web, lambda ending: make_app(facts, judge, snapshots, token, ending), snapshots.looking
+    )
     return Page(server, judge)
 
 

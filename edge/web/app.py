@@ -22,6 +22,7 @@ from edge.web.judge import LIMITS, BusyError, Judge
 from edge.web.login import Door, Login
 from edge.web.metrics import CONTENT_TYPE, Metrics
 from edge.web.pages import PATHS, Pages, problem_text
+from edge.web.snapshots import Snapshots
 from edge.web.stream import Stream
 
 log = logging.getLogger(__name__)
@@ -29,17 +30,18 @@ log = logging.getLogger(__name__)
 _JUDGE_LIMIT_S = 60.0
 
 
-def make_app(facts: Facts, judge: Judge, token: str, ending: Callable[[], bool]) -> Starlette:
+def make_app(facts: Facts, judge: Judge, snapshots: Snapshots, token: str, ending: Callable[[], bool]) -> Starlette:
     """Puts it together.
 
     Args:
         facts: of the daemon.
         judge: for pictures of visitors; runs in a thread of its own.
+        snapshots: of verdicts; who calls has it look.
         token: what a visitor must know; empty answers to this machine's own names alone.
         ending: whether the server stops.
     """
     login = Login(token, facts.monotonic) if token else None
-    pages, assets, metrics, turnstile = Pages(facts, login), Assets(), Metrics(facts), Turnstile()
+    pages, assets, metrics, turnstile = Pages(facts, login, snapshots), Assets(), Metrics(facts), Turnstile()
     stream = Stream(facts, pages.panels, ending)
 
     async def health(_: Request) -> Response:
@@ -72,6 +74,7 @@ def make_app(facts: Facts, judge: Judge, token: str, ending: Callable[[], bool])
             Route("/logout", pages.logout, methods=["POST"]),
             Route("/live", stream.answer),
             Route("/judge", judged, methods=["POST"]),
+            Route("/snapshot/{name}", snapshots.answer),
             Route("/static/{name}", assets.answer),
             Route("/healthz", health),
             Route("/metrics", measures),

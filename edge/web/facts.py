@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from edge.history import History, Tally
 from edge.messages import Status
@@ -28,6 +29,7 @@ class Facts:
         views: what the cameras see.
         tally: counts.
         history: the last events.
+        snapshots: as in `privacy.snapshots`.
         cards: of the models in use that have one.
         monotonic: seconds of a clock that only runs forward.
         status: the device's state.
@@ -39,6 +41,7 @@ class Facts:
     views: Views
     tally: Tally
     history: History
+    snapshots: Literal["off", "blurred", "full"]
     cards: tuple[ModelCard, ...]
     monotonic: Callable[[], float]
     status: Callable[[], Status]

@@ -13,6 +13,7 @@ from edge.web.bodies import read_body
 from edge.web.facts import Facts
 from edge.web.login import COOKIE, SESSION_S, Login, address_of
 from edge.web.panels import Panels, environment
+from edge.web.snapshots import Snapshots
 
 _LOGIN_BYTES = 8192
 _PAGES = {"/": "live.html", "/camera": "camera.html", "/picture": "picture.html", "/model": "model.html"}
@@ -25,13 +26,14 @@ class Pages:
     Args:
         facts: of the daemon.
         login: None where no token is set.
+        snapshots: of verdicts.
     """
 
-    def __init__(self, facts: Facts, login: Login | None) -> None:
+    def __init__(self, facts: Facts, login: Login | None, snapshots: Snapshots) -> None:
         self._facts = facts
         self._login = login
         self._templates = environment()
-        self.panels = Panels(facts, self._templates)
+        self.panels = Panels(facts, self._templates, snapshots)
 
     async def page(self, request: Request) -> Response:
         return self._render(_PAGES[request.url.path], request.url.path)

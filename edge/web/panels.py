@@ -7,9 +7,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from edge import __version__
 from edge.web import words
 from edge.web.facts import Facts
+from edge.web.snapshots import Snapshots
 
 REFRESH_S = 2.0
-NAMES = ("state", "sources", "today", "events", "device")
+NAMES = ("state", "sources", "today", "snapshots", "events", "device")
 
 
 def environment() -> Environment:
@@ -34,8 +35,9 @@ def environment() -> Environment:
 class Panels:
     """HTML of each part by name; made at most every `REFRESH_S`, at once after an event, and for all who look."""
 
-    def __init__(self, facts: Facts, templates: Environment) -> None:
+    def __init__(self, facts: Facts, templates: Environment, snapshots: Snapshots) -> None:
         self._facts = facts
+        self._snapshots = snapshots
         self._templates = [(name, templates.get_template(f"_{name}.html")) for name in NAMES]
         self._made_at = float("-inf")
         self._made_after: object = None
@@ -51,6 +53,7 @@ class Panels:
                 "status": facts.status(),
                 "broker": facts.broker(),
                 "hours": facts.tally.today(),
+                "snapshots": self._snapshots.numbers(),
                 "events": events,
             }
             self._panels = {name: template.render(values) for name, template in self._templates}

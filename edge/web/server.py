@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -95,10 +96,17 @@ class PageServer:
     Args:
         settings: where to listen.
         make_app: gets what says that the server stops.
+        around: is entered for as long as it serves.
     """
 
-    def __init__(self, settings: WebSettings, make_app: Callable[[Callable[[], bool]], ASGIApp]) -> None:
+    def __init__(
+        self,
+        settings: WebSettings,
+        make_app: Callable[[Callable[[], bool]], ASGIApp],
+        around: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self._settings = settings
+        self._around = around
         self._make_app = make_app
         self._socket: socket.socket | None = None
 
@@ -124,7 +132,8 @@ class PageServer:
     def run(self, stop: threading.Event) -> None:
         """Serves until `stop`; open streams then end."""
         try:
-            asyncio.run(self._serve(stop))
+            with self._around():
+                asyncio.run(self._serve(stop))
         finally:
             if self._socket is not None:
                 self._socket.close()

@@ -25,6 +25,7 @@ from edge.web.app import make_app
 from edge.web.facts import Broker, Facts
 from edge.web.judge import Judge
 from edge.web.server import PageServer
+from edge.web.snapshots import Snapshots
 from support.components import eventually, free_port
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -60,6 +61,7 @@ def some_facts(**changes: object) -> Facts:
         views=Views(),
         tally=Tally(lambda: NOON),
         history=History(),
+        snapshots="off",
         cards=(),
         monotonic=time.monotonic,
         status=a_status,
@@ -130,7 +132,8 @@ def page_served(
     known = facts or some_facts()
     judge = Judge(load)
     settings = WebSettings(enabled=True, port=free_port())
-    server = PageServer(settings, lambda ending: make_app(known, judge, token, ending))
+    snapshots = Snapshots(known.snapshots, known.cameras, known.views)
+    server = PageServer(settings, lambda ending: make_app(known, judge, snapshots, token, ending), snapshots.looking)
     server.listen()
     visitor = Visitor(settings.port)
     with Worker("page", server.run, 5) as page, Worker("judge", judge.run, 5) as judging:

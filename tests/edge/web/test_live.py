@@ -98,7 +98,7 @@ def test_a_page_gets_panels_pictures_and_verdicts_and_lets_go_when_it_closes() -
         with visitor.stream("/live?source=door&source=nowhere") as answer:
             assert answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
             panels = json.loads(next_of("panels", answer))
-            assert set(panels) == {"state", "sources", "today", "events", "device"}
+            assert set(panels) == {"state", "sources", "today", "snapshots", "events", "device"}
             assert "broker.example:1883" in panels["sources"]
             assert facts.views.wanted("door")
             assert not facts.views.wanted("yard")
