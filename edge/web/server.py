@@ -22,6 +22,8 @@ HEADER_LIMIT_S = 10.0
 """For a request's head to come, and for what comes after an answer to end."""
 STUCK_AFTER_S = 20.0
 """A client that takes nothing of its answer for so long is given up."""
+VANISHED_AFTER_S = 20.0
+"""Likewise one whose network does not confirm the little that it is sent: a phone that has left the house."""
 MOST_CONNECTIONS = 256
 """Each holds a file descriptor, of which a service has 1,024, and the cameras and the outbox need theirs."""
 KEEP_ALIVE_S = 5
@@ -45,7 +47,7 @@ class _Connection(H11Protocol):
             self._make_room()
         super().connection_made(transport)
         raw = transport.get_extra_info("socket")
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(STUCK_AFTER_S * 1000))
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(VANISHED_AFTER_S * 1000))
         self._expect_head()
 
     def data_received(self, data: bytes) -> None:
