@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import logging
 import secrets
 from collections import deque
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
 
 COOKIE = "maskgate_session"
 SESSION_S = 7 * 24 * 3600.0
@@ -85,6 +88,7 @@ class Login:
         """Whether it is the token; a wrong one counts as a guess. Ask `guesses.wait_s` first."""
         if hmac.compare_digest(token.encode("utf-8", "replace"), self._token):
             return True
+        log.warning("page: a wrong token from %s", _site(address) or "an unknown address")
         self.guesses.wrong(address)
         return False
 

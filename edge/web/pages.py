@@ -70,8 +70,8 @@ class Pages:
         answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
         return answer
 
-    async def missing(self, request: Request, _: Exception) -> Response:
-        return self._render("missing.html", request.url.path, status=404)
+    async def missing(self, _: Request, __: Exception) -> Response:
+        return self._render("missing.html", status=404)
 
     def _render(
         self,

@@ -141,6 +141,18 @@ def test_who_wants_less_motion_begins_with_a_still_page(address: str, browser: B
         until(page, "document.querySelector('.stage-note').hidden")
 
 
+def test_a_camera_that_is_gone_leaves_no_picture_that_looks_like_one_of_now(tmp_path: Path, page: Page) -> None:
+    clip = cv2.VideoWriter(str(tmp_path / "short.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (320, 240))
+    for shade in range(120):  # twelve seconds
+        clip.write(np.full((240, 320, 3), 100 + shade, np.uint8))
+    clip.release()
+    with daemon(tmp_path, str(tmp_path / "short.avi")) as address:
+        page.goto(address)
+        until(page, "/^No picture for/.test(document.querySelector('.stage-note').textContent)", 40)
+        assert page.locator(".stage-note").is_visible()
+        assert page.locator("#panel-sources li").first.inner_text().startswith("lost")
+
+
 def camera_file(path: Path, face: Image) -> Path:
     """A face that holds still before a wall, as the file that Chromium plays instead of a camera."""
     frame = np.full((480, 640, 3), 180, np.uint8)

@@ -7,6 +7,7 @@ const last = new Map();
 const pause = document.getElementById("pause");
 const offline = document.getElementById("offline");
 const announce = document.getElementById("announce");
+const STALE_MS = 4000;
 let paused = matchMedia("(prefers-reduced-motion: reduce)").matches;
 let stream = null;
 
@@ -45,7 +46,7 @@ async function showFrame(frame) {
   const bytes = Uint8Array.from(atob(frame.jpeg), (letter) => letter.charCodeAt(0));
   const picture = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
   last.get(frame.source)?.picture.close();
-  last.set(frame.source, { frame, picture });
+  last.set(frame.source, { frame, picture, at: performance.now() });
   paint(frame.source);
   figure.querySelector(".stage-note").hidden = true;
   figure.querySelector(".who").textContent = inWords(frame.people);
@@ -66,6 +67,18 @@ function wordsFor(person) {
   if (person.said) return verdict(person.label, person.p_mask);
   if (person.too_small) return "Too far away";
   return person.progress > 0 ? `${verdict(person.label, null)}? ${Math.round(100 * person.progress)} %` : "Looking";
+}
+
+/** A picture that is old must not look like one of now. */
+function tellOld() {
+  for (const [source, { at }] of last) {
+    const age = performance.now() - at;
+    if (paused || age < STALE_MS) continue;
+    const note = figures.get(source).querySelector(".stage-note");
+    note.textContent = `No picture for ${Math.round(age / 1000)} s`;
+    note.hidden = false;
+    figures.get(source).querySelector(".who").textContent = "";
+  }
 }
 
 function inWords(people) {
@@ -97,6 +110,7 @@ pause?.addEventListener("click", () => {
   open();
 });
 document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+setInterval(tellOld, 1000);
 addEventListener("pagehide", close);
 addEventListener("resize", () => last.forEach((_, source) => paint(source)));
 if (pause) showPause();

@@ -87,6 +87,13 @@ def test_a_login_form_with_megabytes_in_it_is_not_read(visitor: Visitor) -> None
     assert log_in(visitor, "x" * 100_000).status == 413
 
 
+def test_a_stranger_learns_no_version(visitor: Visitor) -> None:
+    from edge import __version__
+
+    for path in ("/login", "/static/nothing.js", "/healthz"):
+        assert __version__ not in visitor.ask(path).text
+
+
 def test_health_is_told_to_everybody(visitor: Visitor) -> None:
     assert (visitor.ask("/healthz").status, visitor.ask("/healthz").text) == (200, "ok\n")
 
