@@ -3,8 +3,9 @@
 #
 #     tests/with_python.sh VERSION
 #
-# An environment of its own from requirements-dev.lock; then all tests of edge/ but those that only wait for processes, and the daemon
-# end to end: a watched folder, a real broker, an independent subscriber.
+# An environment of its own from requirements-dev.lock; then all tests of tests/edge/, those of the code's shape, and the daemon end to
+# end: a watched folder, a real broker, an independent subscriber. What is left to the first Python is tests/train/, tests/fuzz/ and the rest of
+# tests/system/: other machines, containers and streams, which know no version of Python.
 # Where the interpreter is missing, the run is skipped with a reason; with CI=true that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -33,8 +34,9 @@ fi
 if [[ ! $environment/done -nt requirements-dev.lock ]]; then
     rm -rf "$environment"
     "$python" -m venv "$environment"
-    "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-    "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+    pip=("$environment/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-compile)
+    "${pip[@]}" --require-hashes -r requirements-dev.lock
+    "${pip[@]}" --no-build-isolation -e .
     touch "$environment/done"
 fi
 
