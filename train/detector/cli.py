@@ -41,6 +41,7 @@ def detector() -> None:
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--start", type=_FILE, help="Weights to go on from, instead of the ImageNet trunk.")
 @click.option("--traps", type=_FILE, help="False alarms to paste, from `mine`.")
+@click.option("--objects", type=_FOLDER, help="Folder of PNG files with transparency that show no face, to paste.")
 def fit(
     data: Path,
     run: Path,
@@ -53,6 +54,7 @@ def fit(
     seed: int,
     start: Path | None,
     traps: Path | None,
+    objects: Path | None,
 ) -> None:
     """Trains on the train part of DATA; goes on where RUN was interrupted."""
     from train.detector.fit import FitOptions
@@ -61,7 +63,15 @@ def fit(
     if size % 32:
         raise UsageError(f"--size: expected a multiple of 32, got {size}")
     options = FitOptions(
-        steps=steps, batch=batch, size=size, rate=rate, seed=seed, start=start, traps=traps, command=_command()
+        steps=steps,
+        batch=batch,
+        size=size,
+        rate=rate,
+        seed=seed,
+        start=start,
+        traps=traps,
+        objects=objects,
+        command=_command(),
     )
     click.echo(run_fit(data, teacher, weights, run, options))
 
@@ -105,6 +115,20 @@ def mine(run: Path, output: Path, data: Path, teacher: Path, min_score: float) -
     from train.detector.pipeline import mine_run
 
     click.echo(f"{mine_run(run, output, data, teacher, (288, 384), min_score)} patches")
+
+
+@detector.command()
+@click.argument("model", type=_FILE)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="A .weights.h5 file."
+)
+@click.option("--data", type=_FOLDER, required=True, help=_DATA_HELP)
+def thaw(model: Path, output: Path, data: Path) -> None:
+    """Makes weights to go on from (`fit --start`) of MODEL, an int8 file whose run is gone."""
+    from train.detector.pipeline import thaw_file
+
+    thaw_file(model, output, data, (288, 384))
+    click.echo(output)
 
 
 @detector.command()

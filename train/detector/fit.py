@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import cv2
+
 from train.detector.architecture import build, load_trunk
 from train.detector.feeder import Feeder
 from train.detector.loss import DetectorLoss
@@ -50,6 +52,7 @@ class FitOptions:
         mix: shares of the kinds of training pictures.
         start: weights to go on from; None begins with the ImageNet trunk.
         traps: file of false alarms (`train.detector.traps`) to paste, None for none.
+        objects: folder of cut-out objects (`train.detector.objects`) to paste, None for none.
         command: how the run was started, for the card.
     """
 
@@ -63,6 +66,7 @@ class FitOptions:
     mix: Mix = field(default_factory=Mix)
     start: Path | None = None
     traps: Path | None = None
+    objects: Path | None = None
     command: str = ""
 
 
@@ -165,11 +169,15 @@ def fit(data: Path, teacher: Path, weights: Path, run: Path, options: FitOptions
 
     run.mkdir(parents=True, exist_ok=True)
     (run / "options.json").write_text(json.dumps(asdict(options), default=str, indent=1) + "\n")
-    material = gather(data, "train", teacher, run.parent / "detector-cache")
+    cv2.setNumThreads(1)  # the sampler's process is forked from this one, and a pool of threads would not survive that
+    material = gather(data, "train", teacher, run.parent / "detector-cache", options.objects)
     traps = load_traps(options.traps) if options.traps else []
     log.info(
-        "%d photos, %d without a face, %d faces, %d heads, %d traps",
-        *(len(each) for each in (material.scenes, material.empty, material.faces, material.heads, traps)),
+        "%d photos, %d without a face, %d faces, %d heads, %d objects, %d traps",
+        *(
+            len(each)
+            for each in (material.scenes, material.empty, material.faces, material.heads, material.objects, traps)
+        ),
     )
     trainer = Trainer(options, run)
     if trainer.resume():

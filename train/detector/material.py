@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from train.detector.boxes import BARE, MARGINS, MASK, Boxes, share_inside, sizes, to_our_rule
 from train.detector.data import Face, read_face_free, read_faces, read_photos
+from train.detector.objects import read_objects
 from train.detector.paste import Cutout, oval, soft_rectangle
 from train.detector.scene import FACE, Scene, scene_of
 from train.detector.teacher import labels
@@ -34,12 +35,14 @@ class Material:
         empty: photos without a face.
         faces: cut-out faces to paste into scenes.
         heads: whole pictures of one head each, to be used as scenes of their own.
+        objects: cut-out things and animals, to paste as what is no face.
     """
 
     scenes: list[Scene]
     empty: list[Scene]
     faces: list[Cutout]
     heads: list[Scene]
+    objects: list[Cutout] = field(default_factory=list)
 
     def bare(self) -> list[Cutout]:
         """The cut-out faces that wear nothing."""
@@ -50,7 +53,7 @@ class Material:
         return [face for face in self.faces if face.kind != BARE]
 
 
-def gather(data: Path, split: str, teacher: Path, cache: Path) -> Material:
+def gather(data: Path, split: str, teacher: Path, cache: Path, objects: Path | None = None) -> Material:
     """Reads and decodes the material of one split.
 
     Args:
@@ -58,6 +61,7 @@ def gather(data: Path, split: str, teacher: Path, cache: Path) -> Material:
         split: train or val.
         teacher: YuNet's .onnx file.
         cache: folder where the teacher's answers are kept.
+        objects: folder of `train.detector.objects`, None for none.
     """
     photos, empty = read_photos(data, split), read_face_free(data, split)
     seen = labels(teacher, [*photos, *empty], cache)
@@ -84,6 +88,7 @@ def gather(data: Path, split: str, teacher: Path, cache: Path) -> Material:
         empty=[scene_of(photo, seen[photo.name]) for photo in empty for _ in range(1 + photo.bait)],
         faces=faces,
         heads=heads,
+        objects=read_objects(objects) if objects else [],
     )
 
 

@@ -1,4 +1,4 @@
-"""What the commands do: calibrate and export a run, mine its false alarms, and compare a finished file with others."""
+"""What the commands do: calibrate and export a run, mine false alarms, thaw a file, and compare a file with others."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import logging
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from edge.errors import ModelError
 from edge.vision.face_detector import MaskAwareFaceDetector
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 DEFAULT_SCORE = 0.5
 _CALIBRATION_OVERLAP = 0.35
 _CALIBRATION_PICTURES = 250
+_THAW_PICTURES = 128
 _WORST_LOSS = 0.01
 """AP at IoU 0.5 that the int8 file may lose against the network it was made from."""
 
@@ -115,6 +118,22 @@ def mine_run(run: Path, output: Path, data: Path, teacher: Path, size: tuple[int
     patches = mine(contender.make(min_score), material.scenes + material.empty)
     save_traps(patches, output)
     return len(patches)
+
+
+def thaw_file(model: Path, output: Path, data: Path, size: tuple[int, int]) -> None:
+    """Writes the weights of a finished file (see `train.detector.thaw`), with statistics of training photos.
+
+    Args:
+        model: the .tflite file.
+        output: the .weights.h5 file.
+        data: the folder of MANIFEST.csv.
+        size: (height, width) in pixels at which the photos are shown.
+    """
+    from train.detector.thaw import thaw
+
+    pictures = export.calibration_pictures(read_photos(data, "train"), size, _THAW_PICTURES, seed=1)
+    batches = (np.stack(pictures[at : at + 8]) for at in range(0, len(pictures), 8))
+    thaw(model, batches).save_weights(str(output))
 
 
 def evaluate_file(

@@ -24,6 +24,12 @@ NETWORK_LONG_SIDE: Final = 368
 _SMALLEST, _LARGEST = 8.0, 300.0
 """Face sizes that windows are aimed at, pixels of the network's input; drawn evenly by octave."""
 
+_LEAST_HIDDEN: Final = 14.0
+"""Pixels of a face from which on it may be partly hidden: of a smaller one nothing would be left."""
+
+_OBJECTS: Final = 0.6
+"""Share of the face-free windows that get cut-out objects, where there are any."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mix:
@@ -35,6 +41,7 @@ class Mix:
         close: one tight picture of a face that fills it, as a folder of crops would have.
         empty: a photo without faces, half of them with pasted ones.
         swapped: chance that a masked face in a window gives way to a bare one.
+        hidden: chance that a face in a window is partly hidden by another head before it.
     """
 
     mosaic: float = 0.25
@@ -42,6 +49,7 @@ class Mix:
     close: float = 0.08
     empty: float = 0.20
     swapped: float = 0.30
+    hidden: float = 0.12
 
 
 @dataclass
@@ -91,9 +99,29 @@ class Sampler:
                 face = self._bare[int(self.rng.integers(len(self._bare)))]
                 degrees = float(self.rng.normal(0, 7))
                 scene = swap(scene, int(index), face, degrees, mirrored=self.rng.random() < 0.5)
+        if self.rng.random() < self.mix.hidden:
+            scene = self._hidden(scene)
         if self.rng.random() < 0.25:
             scene = self._distracted(scene)
         return keep_visible(scene)
+
+    def _hidden(self, scene: Scene) -> Scene:
+        """A head before the lower half or a side of a face, as people stand in a crowd; both are to be found."""
+        faces = np.flatnonzero((scene.roles == FACE) & (sizes(scene.boxes) >= _LEAST_HIDDEN))
+        if not len(faces):
+            return scene
+        box = scene.boxes[int(self.rng.choice(faces))]
+        pool = self._bare if self.rng.random() < 0.5 else self._masked
+        face = pool[int(self.rng.integers(len(pool)))]
+        size = float(sizes(box[None])[0]) * float(np.exp(self.rng.uniform(np.log(0.8), np.log(1.7))))
+        # Half of the way between the two middles is hidden: about a third of the face behind.
+        reach = 0.36 * (box[2:] + size)
+        side, below = self.rng.choice([-1, 0, 1]) * self.rng.uniform(0.85, 1.1), self.rng.uniform(0.0, 1.1)
+        if not side:
+            below = max(below, 0.95)
+        x, y = box[:2] + box[2:] / 2 + reach * (side, below)
+        place = Place((float(x), float(y)), size, float(self.rng.normal(0, 7)), self.rng.random() < 0.5)
+        return paste(scene, face, place)
 
     def _view(self, scene: Scene, size: tuple[int, int]) -> View:
         """A place and a scale: half of the time aimed at a face of a chosen size, else near the scale of use."""
@@ -193,12 +221,29 @@ class Sampler:
         degrees = self._degrees() if self.rng.random() < 0.7 else float(self.rng.uniform(-180, 180))
         view = View((float(centre[0]), float(centre[1])), scale, degrees, self.rng.random() < 0.5)
         scene = window(scene, view, (self.size, self.size), self._background())
+        if self.material.objects and self.rng.random() < _OBJECTS:
+            scene = self._with_objects(scene)
         if self.rng.random() < 0.5:
             for _ in range(int(self.rng.integers(1, 5))):
                 scene = self._pasted(scene)
         if self.rng.random() < 0.6:
             scene = self._distracted(scene)
         return keep_visible(scene)
+
+    def _with_objects(self, scene: Scene) -> Scene:
+        """One to four things or animals, from a face's size to larger than the window; now and then on plain ground."""
+        if self.rng.random() < 0.3:
+            pixels = np.empty_like(scene.pixels)
+            pixels[:] = self.rng.integers(0, 256, 3) if self.rng.random() < 0.6 else 255
+            scene = Scene(pixels, scene.boxes, scene.roles, scene.kinds)
+        for _ in range(int(self.rng.integers(1, 5))):
+            thing = self.material.objects[int(self.rng.integers(len(self.material.objects)))]
+            size = float(np.exp(self.rng.uniform(np.log(24), np.log(2 * self.size))))
+            x, y = self.rng.uniform(0.05, 0.95, 2) * self.size
+            degrees = self._degrees() if self.rng.random() < 0.8 else float(self.rng.uniform(-180, 180))
+            tone = np.exp(self.rng.normal(0, 0.2, 3)).astype(np.float32)
+            scene = paste(scene, thing, Place((float(x), float(y)), size, degrees, self.rng.random() < 0.5), tone)
+        return scene
 
     def _pasted(self, scene: Scene) -> Scene:
         pool = self._bare if self.rng.random() < 0.6 else self._masked
@@ -221,6 +266,8 @@ class Sampler:
         return scene
 
     def _patch(self) -> Cutout | None:
+        if self.material.objects and self.rng.random() < 0.35:
+            return self.material.objects[int(self.rng.integers(len(self.material.objects)))]
         if self.traps and self.rng.random() < 0.6:
             return self.traps[int(self.rng.integers(len(self.traps)))]
         pool = self.material.scenes if self.rng.random() < 0.6 else self.material.empty
