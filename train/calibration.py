@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.vision.cards import Thresholds
-from edge.vision.classifier import calibrated
+from edge.vision.classifier import NOT_A_FACE, calibrated
 from train import metrics
 from train.metrics import Flags, Floats
 
@@ -55,6 +55,32 @@ def fit_shift(probabilities: NDArray[np.floating], labels: tuple[str, ...], is_m
     # The valley is flat. Of what is nearly best the smallest shift, so that badly worn masks gain least from it.
     good = _SHIFTS[np.array(losses) <= min(losses) * _FLAT]
     return round(float(good[np.abs(good).argmin()]), 2)
+
+
+_DROPPED = 0.001
+_MOST_RESERVE = 2.0
+"""Share of real faces that may be taken for none, and how far the label is held back for it at most. A face that is
+dropped is lost; an object that stays is at least uncertain."""
+
+
+def fit_reserve(probabilities: NDArray[np.floating], labels: tuple[str, ...], weights: Floats) -> float:
+    """What to add to the logit of `not_a_face`, never above zero, so that hardly a real face is dropped.
+
+    Args:
+        probabilities: of real faces, shape (n, labels).
+        labels: of the columns.
+        weights: of the faces.
+    """
+    if NOT_A_FACE not in labels:
+        return 0.0
+    logs = np.log(np.clip(probabilities.astype(np.float64), 1e-9, 1))
+    at = labels.index(NOT_A_FACE)
+    lead = logs[:, at] - np.delete(logs, at, axis=1).max(axis=1)
+    order = np.argsort(-lead)
+    dropped = np.cumsum(weights[order]) / weights.sum()
+    # The first face whose share is beyond the goal must stay, and all behind it.
+    first = lead[order][int(np.searchsorted(dropped, _DROPPED, side="right"))]
+    return round(float(np.clip(-first - 0.01, -_MOST_RESERVE, 0.0)), 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import UsageError
-from train.architectures import ARCHITECTURES, FROM_SCRATCH, load_keras
+from train.architectures import ARCHITECTURES, FROM_SCRATCH, Model, load_keras
 from train.dataset import Dataset, open_dataset, with_boxes
 from train.fit import Progress, Trainer
 from train.hard import hard_examples
@@ -26,6 +26,9 @@ from train.validation import ValidationSet
 DEFAULT_PRESETS = {"mobilenet_v2": "maskgate", "cnn3": "bangkit", "cnn4": "fakhrezi"}
 """Which preset an architecture is trained with when none is named."""
 
+_GO_ON = 0.35
+"""Share of a preset's last rate with which a run goes on from another one's weights."""
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -40,6 +43,9 @@ class Choices:
     weights: Path | str | None = None
     landmarks: Path | None = None
     hard_run: Path | None = None
+    start: Path | None = None
+    objects: Path | None = None
+    traps: Path | None = None
     seed: int = 1
     command: str = ""
 
@@ -63,6 +69,9 @@ def chosen_preset(choices: Choices) -> tuple[str, Preset]:
         preset = replace(preset, size=choices.size)
     if choices.steps is not None and preset.steps:
         preset = replace(preset, steps=choices.steps)
+    if choices.start is not None:
+        # The head has learned; the rest goes on more gently than it began.
+        preset = replace(preset, phases=(replace(preset.phases[-1], rate=preset.phases[-1].rate * _GO_ON),))
     if choices.epochs is not None:
         *before, last = preset.phases
         preset = replace(preset, phases=(*before, replace(last, epochs=choices.epochs)))
@@ -103,11 +112,13 @@ def fit(
     train, train_file = _regions(cache, train, dataset, note)
     validation, validation_file = _regions(cache, validation, dataset, note)
     recipe = _recipe(preset, train, train_file, choices.seed)
-    if choices.hard_run is not None and isinstance(recipe, BalancedRecipe):
-        recipe.boost = _boost(choices.hard_run, settings, train, train_file, note)
+    if isinstance(recipe, BalancedRecipe):
+        recipe.objects, recipe.traps = choices.objects, choices.traps
+        if choices.hard_run is not None:
+            recipe.boost = _boost(choices.hard_run, settings, train, train_file, note)
     margin = preset.margin if preset.steps else None
     judge = ValidationSet(validation, RegionFile(validation_file), preset.labels, preset.size, margin, preset.metric)
-    model = ARCHITECTURES[preset.arch](preset.size, preset.outputs, preset.alpha, choices.weights)
+    model = _network(preset, choices, settings)
     note(f"{preset.arch}, {model.count_params():,} parameters, {recipe.steps} batches of {preset.batch} an epoch")
     run.write_settings(settings)
     return Trainer(model, preset, recipe, judge, run, progress).train()
@@ -141,6 +152,21 @@ def _recipe(preset: Preset, samples: list[Sample], regions: Path, seed: int) -> 
     return PlainRecipe(samples, regions, preset.labels, preset.size, preset.batch, seed, preset.ranges)
 
 
+def _network(preset: Preset, choices: Choices, settings: RunSettings) -> Model:
+    """The network with its first weights: of an earlier run, of ImageNet, or random ones."""
+    if choices.start is None:
+        return ARCHITECTURES[preset.arch](preset.size, preset.outputs, preset.alpha, choices.weights)
+    earlier = RunFolder(choices.start)
+    there = earlier.settings()
+    if (there.arch, there.alpha, there.labels) != (preset.arch, preset.alpha, preset.labels):
+        raise UsageError(f"{choices.start} holds another network ({there.arch}, width {there.alpha:g})")
+    if there.manifest_sha256 != settings.manifest_sha256:
+        raise UsageError(f"{choices.start} was trained on another split; what it has seen may be in val or test here")
+    model = ARCHITECTURES[preset.arch](preset.size, preset.outputs, preset.alpha, None)
+    model.load_weights(str(earlier.best_weights))
+    return model
+
+
 def _boost(earlier: Path, settings: RunSettings, train: list[Sample], regions: Path, note: Note) -> dict[int, float]:
     run = RunFolder(earlier)
     if run.settings().manifest_sha256 != settings.manifest_sha256:
@@ -151,10 +177,14 @@ def _boost(earlier: Path, settings: RunSettings, train: list[Sample], regions: P
 
 
 def _settings(name: str, preset: Preset, manifest: Path, run: RunFolder, choices: Choices) -> RunSettings:
+    earlier = RunFolder(choices.start).settings() if choices.start else None
     details: dict[str, Any] = {
         "batch": preset.batch,
         "steps": preset.steps,
         "hard_examples_of": choices.hard_run.name if choices.hard_run else "",
+        "start": earlier.command if earlier else "",
+        "objects": choices.objects.name if choices.objects else "",
+        "traps": choices.traps.name if choices.traps else "",
         "phases": [f"{p.name}: {p.epochs} epochs, {p.optimizer} {p.rate:g} {p.decay}" for p in preset.phases],
     }
     return RunSettings(
@@ -167,7 +197,7 @@ def _settings(name: str, preset: Preset, manifest: Path, run: RunFolder, choices
         pixels=preset.pixels,
         margin=preset.margin if preset.steps else None,
         seed=choices.seed,
-        weights=Path(choices.weights).name if choices.weights else "",
+        weights=earlier.weights if earlier else Path(choices.weights).name if choices.weights else "",
         manifest=manifest.name,
         manifest_sha256=hashlib.sha256(manifest.read_bytes()).hexdigest(),
         manifest_path=os.path.relpath(manifest.resolve(), run.path.resolve()),

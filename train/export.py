@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from edge.errors import UsageError
 from edge.vision.cards import Calibration, Crop, ModelCard, ModelInput, Thresholds
+from edge.vision.classifier import NOT_A_FACE
 from train import metrics
 from train.architectures import Model
-from train.calibration import choose_thresholds, fit_shift, fit_temperature, mask_probability
+from train.calibration import choose_thresholds, fit_reserve, fit_shift, fit_temperature, mask_probability
 from train.dataset import Dataset, open_dataset, with_boxes
 from train.evaluation import figures_of
 from train.judging import Judgements, judge
@@ -70,10 +71,10 @@ def export(
     settings = run.settings()
     model = run.best_model()
     dataset = with_boxes(open_dataset(manifest_of(run, settings)))
-    shift = _centre(model, dataset, settings)
+    shifts = _centre(model, dataset, settings)
     draft = run.path / "model.tflite"
     _convert(run, model, dataset, representative, note)
-    card = _card(output.stem, draft, settings, shift)
+    card = _card(output.stem, draft, settings, shifts)
     _write_card(draft, card)
     note("measuring int8 against float on val")
     seen = judge(draft, dataset.part("val"), dataset.store())
@@ -102,24 +103,27 @@ def _convert(run: RunFolder, model: Model, dataset: Dataset, representative: Pat
     write_if_safe(run.path / "model.tflite", int8_file(model, chosen, settings), settings.pixels)
 
 
-def _centre(model: Model, dataset: Dataset, settings: RunSettings) -> float:
-    """Takes the favour for one class out of the head, as `fit_shift` finds it on val; returns the shift.
+def _centre(model: Model, dataset: Dataset, settings: RunSettings) -> dict[str, float]:
+    """Takes favours out of the head: for one class, and for dropping faces; returns what was added to each logit.
 
-    Only for our own head with its bias for each label; the seeds are exported as they were trained.
+    As `fit_shift` and `fit_reserve` find them on val. Only for our own head with its bias for each label; the seeds are
+    exported as they were trained.
     """
     if settings.arch != "mobilenet_v2":
-        return 0.0
+        return {}
     real = [s for s in dataset.part("val") if judged(s) and s.label in (MASK, NO_MASK) and not s.drawn_on]
     views = _views(real, dataset.store(), settings)
     is_mask = np.array([sample.label == MASK for sample in real])
     probabilities = predict(model, views, settings.pixels)
-    shift = fit_shift(probabilities, settings.labels, is_mask, metrics.group_weights(real))
+    weights = metrics.group_weights(real)
+    shift = fit_shift(probabilities, settings.labels, is_mask, weights)
+    added = {MASK: shift / 2, NO_MASK: -shift / 2}
+    tilted = probabilities * np.exp([added.get(label, 0.0) for label in settings.labels])
+    added[NOT_A_FACE] = fit_reserve(tilted / tilted.sum(axis=1, keepdims=True), settings.labels, weights)
     head = model.get_layer("head")
     kernel, bias = head.get_weights()
-    bias[settings.labels.index(MASK)] += shift / 2
-    bias[settings.labels.index(NO_MASK)] -= shift / 2
-    head.set_weights([kernel, bias])
-    return shift
+    head.set_weights([kernel, bias + np.array([added[label] for label in settings.labels], np.float32)])
+    return added
 
 
 def calibrate(model: Path, seen: Judgements, dataset: Dataset) -> tuple[float, Thresholds]:
@@ -192,7 +196,7 @@ def _views(samples: Sequence[Sample], store: PictureStore, settings: RunSettings
     return np.stack([face_view(s.kind, store.image(s.path), s.box, margin, settings.size) for s in samples])
 
 
-def _card(name: str, file: Path, settings: RunSettings, shift: float) -> ModelCard:
+def _card(name: str, file: Path, settings: RunSettings, shifts: dict[str, float]) -> ModelCard:
     """A card without calibration and figures."""
     return ModelCard(
         name=name,
@@ -217,7 +221,7 @@ def _card(name: str, file: Path, settings: RunSettings, shift: float) -> ModelCa
             "weights": settings.weights,
             "preset": settings.preset,
             "alpha": settings.alpha,
-            "mask_logit_shift": shift,
+            "logit_shifts": shifts,
             **settings.details,
         },
         licence=LICENCE,

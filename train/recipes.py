@@ -8,12 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.vision.classifier import NOT_A_FACE
-from edge.vision.geometry import Box, face_input
 from train.augment.camera import Camera, degraded
 from train.augment.cover import with_hand, with_object
 from train.augment.framing import Framing, framed
@@ -21,7 +19,8 @@ from train.augment.keras_style import KerasRanges, distorted
 from train.augment.masks import PROPER, UNDER_CHIN, UNDER_NOSE, FaceFrame, draw_mask
 from train.augment.reveal import reveal_nose
 from train.labels import MASK, NO_FACE, NO_MASK
-from train.regions import Region, RegionFile
+from train.not_faces import NotFaces
+from train.regions import RegionFile
 from train.samples import Sample
 from train.sampling import SHARES, Draw, Sampler, Stratum
 from train.views import squashed
@@ -67,6 +66,7 @@ class BalancedRecipe:
         batch_size, steps: pictures a batch, batches an epoch.
         seed: of everything drawn.
         boost: see `Sampler`.
+        objects, traps: see `NotFaces`.
     """
 
     samples: list[Sample]
@@ -80,10 +80,16 @@ class BalancedRecipe:
     framing: Framing = field(default_factory=Framing)
     camera: Camera = field(default_factory=Camera)
     boost: dict[int, float] = field(default_factory=dict)
+    objects: Path | None = None
+    traps: Path | None = None
 
     @cached_property
     def _file(self) -> RegionFile:
         return RegionFile(self.regions)
+
+    @cached_property
+    def _not_faces(self) -> NotFaces:
+        return NotFaces(self._file, self.size, self.objects, self.traps)
 
     @cached_property
     def _sampler(self) -> Sampler:
@@ -135,7 +141,7 @@ class BalancedRecipe:
     def _picture(self, draw: Draw, rng: np.random.Generator) -> NDArray[np.uint8]:
         sample, region = self.samples[draw.index], self._file[draw.index]
         if draw.stratum is Stratum.NOT_A_FACE:
-            return degraded(self._no_face(region, rng), self.camera, rng)
+            return degraded(self._not_faces.draw(region, rng), self.camera, rng)
         if draw.stratum is Stratum.SYNTHETIC_MASK:
             region = draw_mask(region, PROPER, rng)
         elif draw.stratum is Stratum.SYNTHETIC_INCORRECT:
@@ -148,42 +154,6 @@ class BalancedRecipe:
         if rng.random() < _OBJECT_SHARE:
             face = with_object(face, rng)
         return degraded(face, self.camera, rng)
-
-    def _no_face(self, region: Region, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """A random square of a picture without people; now and then the body below a face, or a plain wall."""
-        chance = rng.random()
-        if chance < 0.06:
-            return _wall(self.size, rng)
-        if chance < 0.25:
-            body = self._body(rng)
-            if body is not None:
-                return body
-        height, width = region.image.shape[:2]
-        side = round(min(height, width) * np.exp(rng.uniform(np.log(0.12), 0)))
-        box = Box(int(rng.integers(0, width - side + 1)), int(rng.integers(0, height - side + 1)), side, side)
-        return face_input(region.image, box, 0.0, (self.size, self.size))
-
-    def _body(self, rng: np.random.Generator) -> NDArray[np.uint8] | None:
-        """Clothes or a shoulder under a face whose box is known; None if the region ends there."""
-        index = int(rng.integers(len(self.samples)))
-        region = self._file[index]
-        if region.box is None:
-            return None
-        box = region.box
-        side = round(max(box.width, box.height) * rng.uniform(0.4, 0.65))
-        left = round(box.x + box.width / 2 - side / 2 + rng.uniform(-0.8, 0.8) * box.width)
-        patch = Box(left, round(box.y + box.height * 1.08), side, side)
-        inside = patch.clipped(region.image.shape[1], region.image.shape[0])
-        if inside is None or inside.width * inside.height < 0.8 * side * side:
-            return None
-        return face_input(region.image, patch, 0.0, (self.size, self.size))
-
-
-def _wall(size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Smooth random colours: walls, sky, a lens cap."""
-    cells = int(rng.integers(1, 6))
-    colours = rng.integers(0, 256, (cells, cells, 3)).astype(np.uint8)
-    return np.asarray(cv2.resize(colours, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 @dataclass

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from train import metrics
-from train.calibration import Goal, choose_thresholds, fit_shift, fit_temperature, mask_probability
+from train.calibration import Goal, choose_thresholds, fit_reserve, fit_shift, fit_temperature, mask_probability
 
 LABELS = ("mask", "no_mask", "not_a_face")
 
@@ -48,3 +48,25 @@ def test_a_favour_for_one_class_is_found_and_has_the_right_sign() -> None:
     p_mask = 1 / (1 + np.exp(-logits))
     probabilities = np.stack([p_mask, 1 - p_mask, np.zeros(3000)], axis=1).astype(np.float32)
     assert fit_shift(probabilities, LABELS, truth, np.ones(3000)) == pytest.approx(0.65, abs=0.25)
+
+
+def test_no_face_is_held_back_until_hardly_a_face_is_dropped() -> None:
+    lead = np.r_[np.full(3, 0.9), np.full(7, 0.5), np.full(9990, -3.0)]
+    rows = np.exp(np.stack([np.zeros(10_000), np.full(10_000, -4.0), lead], axis=1))
+    rows /= rows.sum(axis=1, keepdims=True)
+    weights = np.ones(10_000)
+    # Ten in ten thousand may go, and would without any help; eleven may not.
+    assert fit_reserve(rows, LABELS, weights) == 0
+    lead[10] = 0.4
+    more = np.exp(np.stack([np.zeros(10_000), np.full(10_000, -4.0), lead], axis=1))
+    held = fit_reserve(more / more.sum(axis=1, keepdims=True), LABELS, weights)
+    assert held == pytest.approx(-0.41, abs=0.011)
+    assert int((lead + held >= 0).sum()) == 10
+
+
+def test_no_face_is_never_favoured_and_never_given_up() -> None:
+    sure = np.array([[0.9, 0.09, 0.01]] * 50)
+    assert fit_reserve(sure, LABELS, np.ones(50)) == 0
+    lost = np.array([[0.005, 0.005, 0.99]] * 50)
+    assert fit_reserve(lost, LABELS, np.ones(50)) == -2
+    assert fit_reserve(sure[:, :2], LABELS[:2], np.ones(50)) == 0

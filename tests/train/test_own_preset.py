@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="the training extra is not installed")
 
+from edge.errors import UsageError
 from train.dataset import open_dataset
 from train.experiment import Choices, fit
 from train.fit import Progress
@@ -42,6 +44,23 @@ def test_our_preset_trains_both_phases_with_hard_examples_of_an_earlier_run(
     assert run.settings().margin == 0.15
     assert any("hard examples" in note for note in notes)
 
+    later = RunFolder(tmp_path / "later")
+    went_on = replace(choices, hard_run=None, start=run.path, command="typed")
+    records = fit(tiny_manifest, later, went_on, Progress())
+    assert [record.phase for record in records] == ["whole"]
+    assert later.settings().weights == run.settings().weights
+    assert records[0].rate < 0.5 * run.history()[-1].rate
+    with pytest.raises(UsageError, match="holds another network"):
+        fit(tiny_manifest, RunFolder(tmp_path / "wide"), replace(went_on, alpha=0.5), Progress())
+
+
+def test_going_on_from_another_split_is_refused(tiny_manifest: Path, tiny_run: RunFolder, tmp_path: Path) -> None:
+    other = tiny_manifest.with_name("another.csv")
+    other.write_text(tiny_manifest.read_text() + "\n")
+    choices = Choices(arch="cnn4", size=64, epochs=1, start=tiny_run.path)
+    with pytest.raises(UsageError, match="another split"):
+        fit(other, RunFolder(tmp_path / "own"), choices, Progress())
+
 
 def test_hard_are_those_between_the_limits(tiny_manifest: Path, tiny_run: RunFolder, tmp_path: Path) -> None:
     dataset = open_dataset(tiny_manifest)
@@ -52,8 +71,6 @@ def test_hard_are_those_between_the_limits(tiny_manifest: Path, tiny_run: RunFol
 
 
 def test_hard_examples_of_another_split_are_refused(tiny_manifest: Path, tiny_run: RunFolder, tmp_path: Path) -> None:
-    from edge.errors import UsageError
-
     other = tiny_manifest.with_name("other.csv")
     other.write_text(tiny_manifest.read_text() + "\n")
     with pytest.raises(UsageError, match="would leak"):

@@ -33,6 +33,21 @@ from edge.errors import UsageError
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="An earlier run of the same split; what it finds difficult is drawn more often.",
 )
+@click.option(
+    "--start",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="An earlier run of the same split and network, from whose best weights this one goes on.",
+)
+@click.option(
+    "--objects",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of PNG files with transparency that show no face.",
+)
+@click.option(
+    "--traps",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="What a detector took for faces, from `maskgate-train detector mine`.",
+)
 @click.option("--epochs", type=click.IntRange(1), help="Of the last phase, at most.")
 @click.option("--steps", type=click.IntRange(1), help="Batches an epoch, for presets that draw at random.")
 @click.option("--seed", type=int, default=1, show_default=True)
@@ -46,6 +61,9 @@ def fit(
     weights: str | None,
     landmarks: Path | None,
     hard_run: Path | None,
+    start: Path | None,
+    objects: Path | None,
+    traps: Path | None,
     epochs: int | None,
     steps: int | None,
     seed: int,
@@ -67,6 +85,9 @@ def fit(
         weights=_weights(weights),
         landmarks=landmarks,
         hard_run=hard_run,
+        start=start,
+        objects=objects,
+        traps=traps,
         seed=seed,
         command=_command(),
     )
