@@ -53,8 +53,8 @@ class Tolerance:
         p_mask: 95th percentile of the difference over all faces.
         score: what one side finds with this much more than the least score is found by the other.
         label: two labels may differ if their `p_mask` differ by no more than this: a threshold lies between.
-        wrong: share of faces that only one side finds, or whose labels differ, which nothing of the above excuses; none of
-            fewer than a hundred.
+        wrong: share of faces that only one side finds, or whose labels differ, which nothing of the above excuses; none
+            of fewer than a hundred.
         pictures: share of pictures with the same verdicts, whatever the reason.
     """
 
