@@ -74,8 +74,8 @@ def score(tally: Tally, photo: Photo, faces: Iterable[tuple[Face, Label]], least
                     tally.false[label] += 1
         elif label in LABELS and not (shares[~asked] >= least).any():
             tally.false[label] += 1
-    for at in np.flatnonzero(asked & ~taken):
-        tally.missed[truth[int(at)]] += 1
+    for left in np.flatnonzero(asked & ~taken):
+        tally.missed[truth[int(left)]] += 1
 
 
 def main() -> None:

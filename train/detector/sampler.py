@@ -45,7 +45,7 @@ class Mix:
     """
 
     mosaic: float = 0.25
-    heads: float = 0.10
+    heads: float = 0.16
     close: float = 0.08
     empty: float = 0.20
     swapped: float = 0.30
@@ -175,22 +175,24 @@ class Sampler:
         return _joined(pixels, parts)
 
     def _head_grid(self) -> Scene:
-        """Two by two up to five by five heads, each as it was photographed."""
-        count = int(self.rng.integers(2, 6))
+        """Two by two up to six by six heads, each as it was photographed; some smaller than their places, on plain
+        ground, so that good portraits come as small as faces in a crowd do."""
+        count = int(self.rng.integers(2, 7))
+        largest = 1.0 if self.rng.random() < 0.5 else float(np.exp(self.rng.uniform(np.log(0.3), 0)))
         lines = np.linspace(0, self.size, count + 1).astype(int)
         pixels = np.empty((self.size, self.size, 3), np.uint8)
         parts = []
         for top, bottom in pairwise(lines):
             for left, right in pairwise(lines):
-                part = self._head((int(right - left), int(bottom - top)))
+                part = self._head((int(right - left), int(bottom - top)), largest)
                 pixels[top:bottom, left:right] = part.pixels
                 parts.append((part, (int(left), int(top))))
         return _joined(pixels, parts)
 
-    def _head(self, size: tuple[int, int]) -> Scene:
+    def _head(self, size: tuple[int, int], largest: float = 1.0) -> Scene:
         scene = self.material.heads[int(self.rng.integers(len(self.material.heads)))]
         height, width = scene.pixels.shape[:2]
-        scale = max(size[0] / width, size[1] / height) * float(self.rng.uniform(0.9, 1.25))
+        scale = max(size[0] / width, size[1] / height) * float(self.rng.uniform(0.9, 1.25)) * largest
         jitter = self.rng.uniform(-0.08, 0.08, 2)
         centre = ((0.5 + jitter[0]) * width, (0.5 + jitter[1]) * height)
         view = View(centre, scale, float(self.rng.normal(0, 10)), self.rng.random() < 0.5)
