@@ -175,8 +175,7 @@ class Sampler:
         return _joined(pixels, parts)
 
     def _head_grid(self) -> Scene:
-        """Two by two up to six by six heads, each as it was photographed; some smaller than their places, on plain
-        ground, so that good portraits come as small as faces in a crowd do."""
+        """Two by two up to six by six heads, each as photographed; some smaller than their places, on plain ground."""
         count = int(self.rng.integers(2, 7))
         largest = 1.0 if self.rng.random() < 0.5 else float(np.exp(self.rng.uniform(np.log(0.3), 0)))
         lines = np.linspace(0, self.size, count + 1).astype(int)
