@@ -108,11 +108,25 @@ def test_frames_beyond_max_fps_are_read_but_not_given(clock: Clock) -> None:
     assert 33 <= camera.state().frames <= 35
 
 
-@pytest.mark.parametrize(("rotate", "corner"), [(0, (0, 0)), (90, (0, -1)), (180, (-1, -1)), (270, (-1, 0))])
-def test_frames_are_turned_as_configured(clock: Clock, rotate: int, corner: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("rotate", "mirror", "corner"),
+    [
+        (0, False, (0, 0)),
+        (90, False, (0, -1)),
+        (180, False, (-1, -1)),
+        (270, False, (-1, 0)),
+        (0, True, (0, -1)),
+        (90, True, (0, 0)),
+        (180, True, (-1, 0)),
+        (270, True, (-1, -1)),
+    ],
+)
+def test_frames_are_turned_and_mirrored_as_configured(
+    clock: Clock, rotate: int, mirror: bool, corner: tuple[int, int]
+) -> None:
     marked = np.zeros((48, 64, 3), np.uint8)
     marked[0, 0] = 255
-    camera = a_camera(clock, lambda _: FakeCapture([marked], clock), rotate=rotate)
+    camera = a_camera(clock, lambda _: FakeCapture([marked], clock), rotate=rotate, mirror=mirror)
     with watched(camera):
         frame = eventually(camera.take)
 
