@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 MAX_BYTES: Final = 1_500_000
 
+SUREST: Final = 6.0
+"""Logits are cut off at plus and minus this: scores from 0.002 to 0.998, in logit steps of 0.05."""
+
 _LICENCE: Final = (
     "Apache-2.0. Trained on pictures from public repositories, most of which state no clear licence (docs/detector.md "
     "lists them); no picture is in this file or in this repository."
@@ -63,12 +66,16 @@ def finished_network(weights: Path, size: tuple[int, int], line: Line) -> Any:
     network = build(size)
     network.load_weights(str(weights))
     kernel, bias = network.get_layer("score").get_weights()
-    network.get_layer("score").set_weights([kernel * line.scale, bias * line.scale + line.shift])
-    count = len(STRIDES)
-    scores = [
-        keras.layers.Activation("sigmoid", name=f"chance_{s}")(t)
-        for s, t in zip(STRIDES, network.outputs, strict=False)
-    ]
+    kernel, bias = kernel * line.scale, bias * line.scale + line.shift
+    # Logits far below zero would take nearly all of the 256 steps: what is sure either way is cut off where the
+    # converter can do it inside the convolution, and spread again.
+    network.get_layer("score").set_weights([kernel * 3 / SUREST, (bias + SUREST) * 3 / SUREST])
+    spread = keras.layers.Conv2D(1, 1, name="spread")
+    count, scores = len(STRIDES), []
+    for stride, logits in zip(STRIDES, network.outputs, strict=False):
+        cut = spread(keras.layers.ReLU(6.0, name=f"cut_{stride}")(logits))
+        scores.append(keras.layers.Activation("sigmoid", name=f"chance_{stride}")(cut))
+    spread.set_weights([np.full((1, 1, 1, 1), SUREST / 3, np.float32), np.full(1, -SUREST, np.float32)])
     return keras.Model(network.input, [*scores, *network.outputs[count:]])
 
 

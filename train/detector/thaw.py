@@ -30,6 +30,9 @@ _FOLDED: Final = re.compile(r"/([A-Za-z0-9_]+?)(?:_\d+)?/batchnorm/sub(?:_\d+|\d
 _TYPES: Final = {9: np.int8, 2: np.int32}
 """Types of kernels and biases, by the format's number."""
 
+_PLAIN: Final = {(1, False): "score", (4, False): "box", (1, True): "spread"}
+"""Convolutions without a normalisation, by their outputs and whether they have a single input."""
+
 _SUFFIX: Final = re.compile(r"_(?:bn|BN)(?:_\d+)?$")
 
 
@@ -60,8 +63,12 @@ def thaw(model: Path, pictures: Iterable[NDArray[np.uint8]]) -> Any:
         ratios[name] = _ratio(kernel, base)
     for name, kernel in shared.items():
         network.get_layer(name).set_weights([kernel])
-    for name in ("score", "box"):
-        network.get_layer(name).set_weights(list(kernels[name]))
+    kernel, bias = kernels["score"]
+    if "spread" in kernels:
+        wide, shift = kernels["spread"]
+        kernel, bias = kernel * wide.item(), bias * wide.item() + shift
+    network.get_layer("score").set_weights([kernel, bias])
+    network.get_layer("box").set_weights(list(kernels["box"]))
     _unfold(network, {name: (ratios[name], kernels[name][1]) for name in folds}, pictures)
     return network
 
@@ -83,7 +90,7 @@ def _kernels(content: bytes) -> dict[str, tuple[Floats, Floats]]:
             continue  # Not an int8 file; what is missing is told by name.
         kernel, bias = (_floats(model, tensor) for tensor in constants)
         folded = _FOLDED.search(graph.tensors[operator.outputs[0]].name.decode())
-        name = folded.group(1) if folded else {1: "score", 4: "box"}.get(len(kernel), "")
+        name = folded.group(1) if folded else _PLAIN.get((len(kernel), kernel.shape[3] == 1), "")
         found[name] = (kernel.transpose(1, 2, 3, 0), bias)
     return found
 
