@@ -93,8 +93,9 @@ def export_run(
     photos = read_photos(data, "train")
     pictures = export.calibration_pictures(photos, size, _CALIBRATION_PICTURES, provenance.seed)
     content = export.quantise(export.finished_network(weights, size, line), pictures)
-    export.write(content, export.card(content, size, provenance, {}), output)
-    results = compare(part, [float_contender(weights, size, line), file_contender(output)])
+    draft = run / f"draft-{output.name}"  # so that a refused file does not take the place of a good one
+    export.write(content, export.card(content, size, provenance, {}), draft)
+    results = compare(part, [float_contender(weights, size, line), file_contender(draft)])
     lost = results["float"]["ap50"] - results["int8"]["ap50"]
     if lost > _WORST_LOSS:
         raise ModelError(
