@@ -49,9 +49,10 @@ def jpegs_of(clip: Path, folder: Path, count: int, width: int = 640) -> list[byt
 
 
 class MjpegServer:
-    """Sends `jpegs` round and round to every client; can fall silent, send nonsense, or go away."""
+    """Sends `jpegs`, which may be changed, round and round to every client; can fall silent, send nonsense, go away."""
 
     def __init__(self, jpegs: list[bytes], port: int = 0, frame_s: float = 0.1) -> None:
+        self.jpegs = jpegs
         self.silent = threading.Event()
         self.nonsense = threading.Event()
         self._ended = threading.Event()
@@ -66,6 +67,7 @@ class MjpegServer:
                 while not stream._ended.wait(frame_s):
                     if stream.silent.is_set():
                         continue
+                    jpegs = stream.jpegs
                     data = b"\0nonsense" * 50 if stream.nonsense.is_set() else jpegs[number % len(jpegs)]
                     number += 1
                     head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data)

@@ -113,6 +113,34 @@ def test_a_folder_on_a_full_disk_loses_no_file(tmp_path: Path, broker: Mosquitto
         assert len(subscriber.received("/image")) == len(records) == 3
 
 
+def test_a_folder_that_becomes_read_only_is_told_of_and_taken_up_again(
+    tmp_path: Path, broker: Mosquitto, disk: Path, pictures: Path
+) -> None:
+    inbox = disk / "inbox"
+    config = write_config(tmp_path, broker.port, INBOX.format(path=inbox))
+    with subscribed(tmp_path, broker.port) as subscriber, running(config):
+        eventually((inbox / ".processing").exists)
+        shutil.copy(pictures / "bare.jpg", inbox / "before.jpg")
+        subscriber.wait_for("/image")
+        eventually((inbox / "done" / "before.jpg.json").exists)
+        (inbox / "during.part").write_bytes((pictures / "bare.jpg").read_bytes())
+        (inbox / "during.part").rename(inbox / "during.jpg")
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True, timeout=10)
+        eventually(lambda: last_state(subscriber) == "degraded", 30)
+        assert "ead-only file system" in (tmp_path / "daemon.log").read_text()
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True, timeout=10)
+        shutil.copy(pictures / "bare.jpg", inbox / "after.jpg")
+        eventually((inbox / "done" / "during.jpg.json").exists, 30)
+        eventually((inbox / "done" / "after.jpg.json").exists, 30)
+        eventually(lambda: last_state(subscriber) == "running", 30)
+
+    assert sorted(message.json()["path"] for message in subscriber.received("/image")) == [
+        "after.jpg",
+        "before.jpg",
+        "during.jpg",
+    ]
+
+
 def test_twenty_thousand_files_at_once_are_all_seen(tmp_path: Path) -> None:
     """More than the kernel's queue of events holds; the files are empty, so that it is quick."""
     inbox = tmp_path / "inbox"

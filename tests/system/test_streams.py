@@ -72,6 +72,27 @@ def test_an_mjpeg_stream_yields_one_event_for_a_person_who_stays(
     assert status["state"] == "running"
 
 
+def test_a_stream_that_changes_its_resolution_is_read_on(
+    tmp_path: Path, broker: Mosquitto, yunet: str, masked_man: list[bytes]
+) -> None:
+    """OpenCV brings the new frames to the size of the first one."""
+    (tmp_path / "other").mkdir()
+    bare_man = jpegs_of(require_shared("data", "clips", "one_unmasked_beard.mp4"), tmp_path / "other", 50, width=960)
+    server = MjpegServer(masked_man)
+    try:
+        config = config_for(tmp_path, broker.port, server.url, yunet)
+        with subscribed(tmp_path, broker.port) as subscriber, running(config) as daemon:
+            subscriber.wait_for("/event")
+            server.jpegs = bare_man
+            events = [message.json() for message in subscriber.wait_for("/event", 2, 40)]
+            assert daemon.poll() is None
+    finally:
+        server.stop()
+
+    assert [event["event_type"] for event in events[:2]] == ["mask", "no_mask"]
+    assert {event["face"]["frame"]["width"] for event in events[:2]} == {640}
+
+
 def test_a_stop_while_a_stream_runs_is_clean(
     tmp_path: Path, broker: Mosquitto, yunet: str, masked_man: list[bytes]
 ) -> None:
