@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 _THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
-_THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
+_PLATFORM = Path("/sys/devices/platform")
+_THROTTLED = "soc*/soc*:firmware/get_throttled"
+"""raspberrypi/linux pull request 2397; the Pi 5 has an address in the names."""
 _THROTTLED_NOW = 0b1111
 """Under-voltage, frequency capped, throttled, soft temperature limit; the bits from 16 on remember the past."""
 
@@ -19,7 +21,7 @@ def temperature_c() -> float | None:
 
 def throttled() -> bool | None:
     """Whether a Raspberry Pi runs slower than it could, for heat or weak power; None on other boards."""
-    text = _read(_THROTTLED)
+    text = "".join(_read(path) for path in sorted(_PLATFORM.glob(_THROTTLED))[:1])
     try:
         return bool(int(text, 16) & _THROTTLED_NOW)
     except ValueError:

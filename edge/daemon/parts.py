@@ -11,6 +11,8 @@ from pathlib import Path
 
 from edge.assembly import Vision
 from edge.daemon.clock import Clock
+from edge.daemon.heat import Heat
+from edge.daemon.machine import temperature_c
 from edge.daemon.pipeline import CameraLane, Context, FolderLane, Lane, Pipeline
 from edge.daemon.recorder import Recorder
 from edge.daemon.report import StatusReport
@@ -70,6 +72,7 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
     limits = settings.outbox
     outbox = Outbox(settings.state_dir / "outbox.sqlite3", limits.max_messages, limits.max_age_h * _SECONDS_AN_HOUR)
     views = Views()
+    heat = Heat(settings.thermal.limit_c, temperature_c, clock.monotonic)
     publisher = _publisher(settings, outbox, views)
     cameras = [Camera(source, clock.monotonic) for source in settings.sources if isinstance(source, CameraSource)]
     folders = [_folder(source, clock, outbox) for source in settings.sources if isinstance(source, FolderSource)]
@@ -83,7 +86,7 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
     sources: dict[str, tuple[Watched, Lane]] = {}
     for camera in cameras:
         people = People(rule, secrets.token_hex(2))
-        sources[camera.name] = camera, CameraLane(camera, vision.analyzer, people, context, views)
+        sources[camera.name] = camera, CameraLane(camera, vision.analyzer, people, context, views, heat)
     for folder in folders:
         sources[folder.name] = folder, FolderLane(folder, vision.analyzer, context)
 

@@ -13,6 +13,7 @@ from typing import Protocol
 import cv2
 
 from edge.daemon.clock import Clock
+from edge.daemon.heat import Heat
 from edge.daemon.recorder import Recorder
 from edge.gate import Gate
 from edge.history import History, Tally
@@ -122,8 +123,12 @@ class CameraLane:
 
     patience_s = 0.0
 
-    def __init__(self, camera: Camera, analyzer: Analyzer, people: People, context: Context, views: Views) -> None:
+    def __init__(
+        self, camera: Camera, analyzer: Analyzer, people: People, context: Context, views: Views, heat: Heat
+    ) -> None:
         self.analysed = 0
+        self._heat = heat
+        self._passed_over = 0
         self._camera = camera
         self._analyzer = analyzer
         self._people = people
@@ -140,6 +145,10 @@ class CameraLane:
         if frame is None:
             self._say(self._people.forget(self._context.clock.monotonic()), None)
             return False
+        self._heat.check()
+        self._passed_over = (self._passed_over + 1) % self._heat.one_in
+        if self._passed_over:
+            return True
         if not self._gate.opens(frame.image, frame.at):
             verdicts = self._people.hold(frame.at)
             self._say(verdicts, frame)

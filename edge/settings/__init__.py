@@ -18,6 +18,7 @@ from edge.settings.sections import (
     PrivacySettings,
     Settings,
     Source,
+    ThermalSettings,
     WebSettings,
 )
 
@@ -35,6 +36,7 @@ __all__ = [
     "PrivacySettings",
     "Settings",
     "Source",
+    "ThermalSettings",
     "WebSettings",
     "load_settings",
 ]

@@ -159,6 +159,12 @@ class WebSettings(_Section):
         return self
 
 
+class ThermalSettings(_Section):
+    """Above `limit_c` degrees Celsius fewer frames are analysed; 0 switches that off."""
+
+    limit_c: float = Field(default=75, ge=0, le=150)
+
+
 class LogSettings(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -189,6 +195,7 @@ class Settings(BaseSettings):
     outbox: OutboxSettings = OutboxSettings()
     privacy: PrivacySettings = PrivacySettings()
     web: WebSettings = WebSettings()
+    thermal: ThermalSettings = ThermalSettings()
     log: LogSettings = LogSettings()
 
     @field_validator("sources")
