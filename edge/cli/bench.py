@@ -36,4 +36,6 @@ def bench(image: Path | None, seconds: float, as_json: bool, config: Path | None
     click.echo(f"{'ms a call':<12}{'p50':>9}{'p95':>9}{'calls':>8}")
     for name, timing in measured.stages.items():
         click.echo(f"{name:<12}{timing.p50_ms:>9.2f}{timing.p95_ms:>9.2f}{timing.calls:>8}")
+    if measured.over_networks is not None:
+        click.echo(f"whole is {measured.over_networks} times the two networks alone")
     click.echo(f"{measured.frames_per_s} frames/s, {measured.rss_mb} MB")

@@ -54,7 +54,8 @@ def test_the_asyncapi_document_is_printed() -> None:
 def test_bench_measures_every_stage() -> None:
     measured = json.loads(maskgate("bench", "--seconds", "1", "--json").stdout)
 
-    assert list(measured["stages"]) == ["decode", "detector", "crop", "classifier", "whole"]
+    assert set(measured["stages"]) >= {"decode", "resize", "detector", "crop", "classifier", "track", "record", "whole"}
+    assert measured["over_networks"] > 0
     assert all(0 < stage["p50_ms"] <= stage["p95_ms"] for stage in measured["stages"].values())
     assert all(stage["calls"] >= 20 for stage in measured["stages"].values())
     assert measured["faces"] >= 1
