@@ -12,8 +12,9 @@ from pathlib import Path
 from edge.assembly import Vision
 from edge.daemon.clock import Clock
 from edge.daemon.heat import Heat
+from edge.daemon.lanes import CameraLane, Context, FolderLane
 from edge.daemon.machine import temperature_c
-from edge.daemon.pipeline import CameraLane, Context, FolderLane, Lane, Pipeline
+from edge.daemon.pipeline import Lane, Pipeline
 from edge.daemon.recorder import Recorder
 from edge.daemon.report import StatusReport
 from edge.errors import ConfigError, UnavailableError
