@@ -3,7 +3,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from edge.daemon.clock import Clock
@@ -11,6 +10,8 @@ from edge.daemon.heat import CHECK_EVERY_S, HYSTERESIS_C, Heat
 from edge.daemon.parts import assemble
 from edge.settings import CameraSource, MqttSettings, Settings
 from edge.sources.camera import Camera
+from edge.sources.demo import DemoCapture
+from edge.vision.geometry import Image
 
 
 class Board:
@@ -74,9 +75,26 @@ def test_a_limit_of_zero_switches_it_off(board: Board) -> None:
     assert board.asked == 0
 
 
-@pytest.mark.parametrize(("temperature_c", "analysed"), [(60.0, 40), (90.0, 20)])
-def test_a_hot_board_analyses_every_other_frame_of_its_camera(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, temperature_c: float, analysed: int
+@pytest.fixture
+def passage() -> list[Image]:
+    """Thirty seconds of the demo scene, in which six people pass."""
+    scene, frames = DemoCapture(), []
+    for _ in range(300):
+        scene.grab()
+        frames.append(scene.retrieve())
+    return frames
+
+
+@pytest.mark.parametrize(
+    ("temperature_c", "max_fps", "analysed"), [(60.0, 10, 300), (90.0, 10, 95), (90.0, 5, 58), (90.0, 2, 60)]
+)
+def test_a_hot_board_looks_at_fewer_frames_and_still_misses_nobody(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    passage: list[Image],
+    temperature_c: float,
+    max_fps: int,
+    analysed: int,
 ) -> None:
     monkeypatch.setattr("edge.daemon.parts.temperature_c", lambda: temperature_c)
     now = 100.0
@@ -85,10 +103,12 @@ def test_a_hot_board_analyses_every_other_frame_of_its_camera(
     parts = assemble(Settings(state_dir=tmp_path, sources=(source,), mqtt=MqttSettings(host="")), clock)
     camera, lane = parts.sources["door"]
     assert isinstance(camera, Camera)
-    for number in range(40):  # black and white in turn, so that the gate is open
-        now += 0.1
-        camera._put(np.full((48, 64, 3), 255 * (number // 2 % 2), np.uint8), now)
+    for frame in passage[:: 10 // max_fps]:
+        now += 1 / max_fps
+        camera._put(frame, now)
         assert lane.step()
+    counts = parts.tally.counts()
     parts.close()
 
     assert lane.analysed == analysed
+    assert (counts.mask, counts.no_mask) == (3, 3)
