@@ -25,6 +25,7 @@ SMALLEST_PX = 24
 """Of a face that is to be judged: the default of `detector.min_face_px`."""
 _FACE_SHARE = 0.66
 """Of a head's cut that the face itself takes, about: for the truth's boxes."""
+_GAP_S = 2.5
 _COVERED = 0.35
 """Of a face that may be hidden before it no longer counts as visible."""
 
@@ -223,13 +224,15 @@ class Director:
         """A scene of `walk`, `fast`, `towards`, `cross`, `pillar`, `turn`, `blur`, `group`, `stay` or `change`."""
         pillars: tuple[tuple[int, int], ...] = ()
         if kind == "pillar":
-            pillars = ((round(size[0] * 0.45), round(size[0] * 0.62)),)
+            pillars = ((round(size[0] * 0.47), round(size[0] * 0.55)),)
         cast: list[Person] = []
         at = 0.5
         while len(cast) < people:
             newcomers = getattr(self, f"_{kind}")(at, size)
             cast += newcomers
-            at += self._draw.uniform(0.6, 1.0) * max(person.lasts_s for person in newcomers)
+            lasts = max(person.starts_s + person.lasts_s for person in newcomers) - at
+            # Who vanishes in the middle of the picture has gone round a corner; the next one comes when that is told.
+            at += lasts + _GAP_S if kind in ("towards", "group") else self._draw.uniform(0.6, 1.0) * lasts
         return Scene(kind, fps, size, self._draw.choice(self._places), cast, pillars)
 
     def _walker(self, at: float, size: tuple[int, int], low: float, high: float, **more: object) -> Person:

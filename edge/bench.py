@@ -101,7 +101,9 @@ def measure(settings: Settings, picture: Path | None, seconds: float, rss_mb: Ca
         "detector": lambda: detector.detect(image),
         "crop": lambda: classifier.crop(image, found[0].box, classifier.card.crop.margin),
         "classifier": lambda: classifier.judge(crop),
-        "track": lambda: people.update(found, next(ticks) / _FRAMES_A_SECOND, lambda _: faces[0] if faces else None),
+        "track": lambda: people.update(
+            found, next(ticks) / _FRAMES_A_SECOND, image.shape[1::-1], lambda _: faces[0] if faces else None
+        ),
         "record": lambda: image_record("a.jpg", size, faces, 0.0, models).to_json(),
         "whole": lambda: analyzer.analyze(image),
     } | _networks(detector, classifier, image, crop)

@@ -159,7 +159,9 @@ class CameraLane:
         found = self._analyzer.find(frame.image)
         self._found = tuple(each.box for each in found)
         counting = [each for each in found if self._counts(each.box, frame.image)]
-        verdicts = self._people.update(counting, frame.at, partial(self._analyzer.judge, frame.image))
+        verdicts = self._people.update(
+            counting, frame.at, frame.image.shape[1::-1], partial(self._analyzer.judge, frame.image)
+        )
         if self._people.restless:
             self._gate.stir(frame.at)
         return verdicts

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edge.people.ballot import Ballot, DecisionRule
-from edge.people.tracking import Motion, join
+from edge.people.tracking import Motion, Size, join
 from edge.vision.analyzer import Face
 from edge.vision.classifier import Label
 from edge.vision.detector import Detection
@@ -66,9 +66,9 @@ class TrackState:
 class _Track:
     """One person, or what looked like one."""
 
-    def __init__(self, track_id: str, box: Box, at: float) -> None:
+    def __init__(self, track_id: str, box: Box, at: float, frame: Size) -> None:
         self.id = track_id
-        self.motion = Motion(box, at)
+        self.motion = Motion(box, at, frame)
         self.first_seen = at
         self.frames = 0
         self.chances = 1
@@ -227,25 +227,26 @@ class People:
         self.too_small = 0
         """People who came and went without ever being large enough to judge."""
 
-    def update(self, found: Sequence[Detection], at: float, judge: Judge) -> list[Verdict]:
+    def update(self, found: Sequence[Detection], at: float, frame: Size, judge: Judge) -> list[Verdict]:
         """Takes the faces of one frame.
 
         Args:
             found: in the frame, in any order.
             at: when the frame was taken, in seconds of a monotonic clock.
+            frame: its width and height in pixels.
             judge: classifies a face of the frame; is asked only about those that a verdict may depend on.
 
         Returns:
             The verdicts that became sure with this frame, and those of people who left before theirs was.
         """
         verdicts = self.forget(at)
-        self._updated_at = at
+        before, self._updated_at = self._updated_at, at
         for track in self._tracks:
             track.chances += 1
         known = list(self._tracks)
-        owners = join([track.motion for track in known], [detection.box for detection in found], at)
+        owners = join([track.motion for track in known], [detection.box for detection in found], at, before)
         for index, detection in enumerate(found):
-            track = known[owners[index]] if index in owners else self._begin(detection.box, at)
+            track = known[owners[index]] if index in owners else self._begin(detection.box, at, frame)
             if track.wants_a_look(detection.box, at):
                 track.look(judge(detection), at, self._rule)
             track.seen(detection.box, at)
@@ -254,9 +255,9 @@ class People:
                 verdicts.append(news)
         return verdicts
 
-    def _begin(self, box: Box, at: float) -> _Track:
+    def _begin(self, box: Box, at: float, frame: Size) -> _Track:
         self._made += 1
-        track = _Track(f"{self._prefix}-{self._made}", box, at)
+        track = _Track(f"{self._prefix}-{self._made}", box, at, frame)
         self._tracks.append(track)
         return track
 

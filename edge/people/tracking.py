@@ -12,38 +12,49 @@ from collections.abc import Sequence
 
 from edge.vision.geometry import Box, intersection_over_union
 
+Size = tuple[int, int]
+"""Width and height of a frame in pixels."""
+
 _MIN_OVERLAP = 0.2
-_MAX_STEP = 1.0
+_STEP = 1.0
 """How far a face may be from where it was expected, in lengths of its longer side."""
+_FIRST_STEP, _FIRST_STEP_A_S, _LONGEST_FIRST_STEP = 0.8, 6.0, 2.5
+"""Likewise for who has been seen once: at least, more for each second since, at most. A run is 10 heads a second."""
 _FORESIGHT_S = 1.0
 """How long a velocity is believed without an observation."""
 _VELOCITY_SHARE = 0.5
 """Of the newest observation in the velocity; the rest is what was known."""
+_EDGE_PX = 2
+_LEAVING = 0.3
+"""Lengths a second towards the edge of the frame that was touched last: who is lost then has left."""
+_LOST_S = 0.25
 
 
 class Motion:
     """Where a face is and how it moves. Times in seconds, places in pixels of the frame."""
 
-    def __init__(self, box: Box, at: float) -> None:
+    def __init__(self, box: Box, at: float, frame: Size) -> None:
         self.box = box
         self.seen_at = at
-        self._velocity = (0.0, 0.0)
+        self._frame = frame
+        self._velocity: tuple[float, float] | None = None
 
     def expected(self, at: float) -> Box:
         """Where it should be at a time."""
         elapsed = min(at - self.seen_at, _FORESIGHT_S)
-        x, y = self._velocity
+        x, y = self._velocity or (0.0, 0.0)
         return Box(round(self.box.x + x * elapsed), round(self.box.y + y * elapsed), self.box.width, self.box.height)
 
     def move(self, box: Box, at: float) -> None:
-        """Where it was found."""
+        """Where it was found. A box at the edge of the frame is cut, and its middle moves slower than the face."""
         elapsed = at - self.seen_at
-        if elapsed > 0:
+        if elapsed > 0 and not (self._velocity and (self._touched(box) or self._touched(self.box))):
             (x, y), (new_x, new_y) = self.box.centre, box.centre
             seen = (new_x - x) / elapsed, (new_y - y) / elapsed
+            known = self._velocity or (0.0, 0.0)
             self._velocity = (
-                self._velocity[0] + _VELOCITY_SHARE * (seen[0] - self._velocity[0]),
-                self._velocity[1] + _VELOCITY_SHARE * (seen[1] - self._velocity[1]),
+                known[0] + _VELOCITY_SHARE * (seen[0] - known[0]),
+                known[1] + _VELOCITY_SHARE * (seen[1] - known[1]),
             )
         self.box, self.seen_at = box, at
 
@@ -51,9 +62,58 @@ class Motion:
         """It has not moved."""
         self.seen_at, self._velocity = at, (0.0, 0.0)
 
+    def likeness(self, found: Box, at: float, before: float) -> float:
+        """0 for what cannot be the same person; above 1 where it overlaps the expected box, below where it is near.
 
-def join(motions: Sequence[Motion], boxes: Sequence[Box], at: float) -> dict[int, int]:
-    """Pairs the boxes of one frame with who is known, the likeliest pair first.
+        Args:
+            found: a face of the frame.
+            at: when the frame was taken.
+            before: when the one before it was: who was there then is not lost, however few frames there are a second.
+        """
+        expected, is_lost = self.expected(at), self.seen_at < before and at - self.seen_at > _LOST_S
+        leaves = self._leaves(expected)
+        if is_lost and leaves:
+            return 0.0
+        overlap = intersection_over_union(expected, found)
+        if overlap >= _MIN_OVERLAP:
+            return 1 + overlap
+        longer, other = max(expected.width, expected.height), max(found.width, found.height)
+        if leaves or not 0.5 <= other / longer <= 2:
+            return 0.0  # near who leaves is the next one, who comes in
+        (x, y), (other_x, other_y) = expected.centre, found.centre
+        distance = max(abs(x - other_x), abs(y - other_y)) / max(longer, other)
+        return max(0.0, 1 - distance / self._reach(at))
+
+    def _reach(self, at: float) -> float:
+        if self._velocity is not None:
+            return _STEP
+        return min(_LONGEST_FIRST_STEP, _FIRST_STEP + _FIRST_STEP_A_S * (at - self.seen_at))
+
+    def _touched(self, box: Box) -> tuple[int, int] | None:
+        """The edge of the frame at which a box is cut, as a direction to it; the nearest of several."""
+        width, height = self._frame
+        gaps = {
+            (-1, 0): box.x,
+            (1, 0): width - box.x - box.width,
+            (0, -1): box.y,
+            (0, 1): height - box.y - box.height,
+        }
+        direction = min(gaps, key=lambda each: gaps[each])
+        return direction if gaps[direction] <= _EDGE_PX else None
+
+    def _leaves(self, expected: Box) -> bool:
+        """Whether the face is on its way out of the frame, or should be out of it by now."""
+        (x, y), (width, height) = expected.centre, self._frame
+        if not (0 <= x <= width and 0 <= y <= height):
+            return True
+        edge, velocity = self._touched(self.box), self._velocity
+        if edge is None or velocity is None:
+            return False
+        return edge[0] * velocity[0] + edge[1] * velocity[1] > _LEAVING * max(self.box.width, self.box.height)
+
+
+def join(motions: Sequence[Motion], boxes: Sequence[Box], at: float, before: float) -> dict[int, int]:
+    """Pairs the boxes of one frame with who is known, the likeliest pair first; see `Motion.likeness` for the times.
 
     Returns:
         The index of the motion for the index of each box that is somebody's.
@@ -63,7 +123,7 @@ def join(motions: Sequence[Motion], boxes: Sequence[Box], at: float) -> dict[int
             (likeness, m, b)
             for m, motion in enumerate(motions)
             for b, box in enumerate(boxes)
-            if (likeness := _likeness(motion.expected(at), box)) > 0
+            if (likeness := motion.likeness(box, at, before)) > 0
         ),
         reverse=True,
     )
@@ -74,16 +134,3 @@ def join(motions: Sequence[Motion], boxes: Sequence[Box], at: float) -> dict[int
             taken.add(m)
             joined[b] = m
     return joined
-
-
-def _likeness(expected: Box, found: Box) -> float:
-    """0 for faces that cannot be the same person; above 1 where they overlap, below where they are only near."""
-    overlap = intersection_over_union(expected, found)
-    if overlap >= _MIN_OVERLAP:
-        return 1 + overlap
-    longer, other = max(expected.width, expected.height), max(found.width, found.height)
-    if not 0.5 <= other / longer <= 2:
-        return 0.0
-    (x, y), (other_x, other_y) = expected.centre, found.centre
-    step = max(abs(x - other_x), abs(y - other_y)) / max(longer, other)
-    return max(0.0, 1 - step / _MAX_STEP)

@@ -12,13 +12,14 @@ from edge.vision.detector import Detection
 from support.faces import face
 
 FRAME_S = 0.1
+FRAME = (1280, 720)
 RULE = DecisionRule(min_frames=3, agreement=0.6, forget_after_s=2.0)
 
 
 def update(people: People, faces: Sequence[Face], at: float) -> list[Verdict]:
     """One frame; the classifier says of each face what the scene says."""
     found = [Detection(each.box, 0.9) for each in faces]
-    return people.update(found, at, judge_of(faces))
+    return people.update(found, at, FRAME, judge_of(faces))
 
 
 def judge_of(faces: Sequence[Face]) -> Judge:
@@ -214,7 +215,7 @@ def looks(scene: Iterable[Sequence[Face | None]]) -> int:
 
     for number, faces in enumerate(scene):
         known = {(each or face()).box: each for each in faces}
-        people.update([Detection(box, 0.9) for box in known], number * FRAME_S, judge)
+        people.update([Detection(box, 0.9) for box in known], number * FRAME_S, FRAME, judge)
     return asked
 
 
@@ -230,7 +231,7 @@ def test_a_face_that_cannot_be_decided_is_not_looked_at_for_ever() -> None:
 def test_what_is_no_face_is_not_looked_at_for_ever_and_is_nobody() -> None:
     people = People(RULE, "boot")
     for number in range(100):
-        assert people.update([Detection(face().box, 0.9)], number * FRAME_S, lambda _: None) == []
+        assert people.update([Detection(face().box, 0.9)], number * FRAME_S, FRAME, lambda _: None) == []
 
     assert people.tracks() == ()
     assert people.forget(60.0) == []
@@ -301,3 +302,37 @@ def test_a_face_that_flips_for_ever_is_not_news_each_time() -> None:
     scene = [[face("mask" if number // 30 % 2 else "no_mask")] for number in range(36000)]
 
     assert len(labels(scene)) <= 3
+
+
+def cut(label: str, x: int, y: int = 100, size: int = 60) -> list[Face]:
+    """A face as it is found when the frame cuts it; none where nothing of it is inside."""
+    whole = face(label, x=x, y=y, size=size)
+    box = whole.box.clipped(*FRAME)
+    return [] if box is None or box.width < size // 3 else [replace(whole, box=box)]
+
+
+def test_who_comes_in_where_another_has_just_left_is_another_person() -> None:
+    leaving = [cut("no_mask", x=200 - 20 * number) for number in range(13)]
+    coming = [cut("no_mask", x=-50 + 20 * number, y=140) for number in range(20)]
+
+    assert labels([*leaving, *coming]) == [Label.NO_MASK, Label.NO_MASK]
+
+
+def test_who_leaves_slowly_over_the_edge_is_still_one_person() -> None:
+    assert labels([cut("mask", x=60 - 3 * number) for number in range(60)]) == [Label.MASK]
+
+
+def test_a_runner_at_a_low_frame_rate_is_one_person() -> None:
+    assert labels([[face("mask", x=75 * number)] for number in range(8)]) == [Label.MASK]
+
+
+def test_who_paces_up_and_down_at_two_frames_a_second_is_one_person() -> None:
+    people = People(RULE, "boot")
+    said = [
+        verdict
+        for number in range(40)
+        for verdict in update(people, [face("mask", x=300 + 30 * abs(number % 6 - 3))], number * 0.5)
+    ]
+
+    assert [verdict.label for verdict in said] == [Label.MASK]
+    assert len(people.tracks()) == 1
