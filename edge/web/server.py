@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -37,10 +38,10 @@ _PROXIES = ["127.0.0.1", "::1"]
 
 
 class _Connection(H11Protocol):
-    """One client's connection, which ends when it is silent, slow, stuck, or the oldest idle one of too many."""
+    """One client, until it is silent, slow or stuck, or has kept us waiting longest of too many."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._opened_at = self.loop.time()
+        self._waiting_since = self.loop.time()
         self._head_due: asyncio.TimerHandle | None = None
         self._stuck: asyncio.TimerHandle | None = None
         if len(self.connections) >= MOST_CONNECTIONS:
@@ -57,6 +58,10 @@ class _Connection(H11Protocol):
             self._head_due = None
         else:
             self._expect_head()
+
+    def on_response_complete(self) -> None:
+        self._waiting_since = self.loop.time()
+        super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         _cancel(self._head_due)
@@ -83,11 +88,18 @@ class _Connection(H11Protocol):
         if not self._answering():
             self.transport.abort()
 
+    def _waiting(self) -> bool:
+        """Whether it is the client's turn: the head or the body of a request is not all there."""
+        return self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
+
     def _make_room(self) -> None:
-        """Ends the connection that has been open longest among those with no request to answer."""
-        idle = [each for each in self.connections if isinstance(each, _Connection) and not each._answering()]  # noqa: SLF001
-        if idle:
-            oldest = min(idle, key=lambda each: each._opened_at)  # noqa: SLF001
+        """Ends the connection whose client has kept us waiting longest.
+
+        That of a newcomer is the youngest, so it has time to ask, however many stall before or after their first byte.
+        """
+        waiting = [each for each in self.connections if isinstance(each, _Connection) and each._waiting()]  # noqa: SLF001
+        if waiting:
+            oldest = min(waiting, key=lambda each: each._waiting_since)  # noqa: SLF001
             self.connections.discard(oldest)
             oldest.transport.abort()
 

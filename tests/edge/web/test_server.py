@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import replace
 
 import numpy as np
@@ -123,18 +125,53 @@ def test_200_idle_connections_disturb_nobody(visitor: Visitor) -> None:
         connection.close()
 
 
-def test_too_many_idle_connections_make_room_for_one_that_asks(
+HALF_A_LOGIN = (
+    b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    b"Content-Length: 100\r\n\r\ntoken="
+)
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"GET / HTT", HALF_A_LOGIN, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"],
+    ids=["nothing", "half a head", "half a body", "one question, and no more"],
+)  # fmt: skip
+def test_too_many_that_keep_us_waiting_make_room_for_one_that_asks(
+    monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 20)
+    with page_served(token="a token of some length") as visitor, ExitStack() as opened:
+        waiting = []
+        for _ in range(40):
+            waiting.append(opened.enter_context(visitor.connect()))
+            waiting[-1].sendall(said)
+            assert visitor.ask("/healthz").status == 200
+        waiting[0].settimeout(5)
+        assert cut_off(waiting[0])
+
+
+def test_who_is_being_answered_keeps_its_place(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 20)
+    with visitor.stream("/live") as live, ExitStack() as opened:
+        assert live.readline()
+        for _ in range(40):
+            opened.enter_context(visitor.connect()).sendall(HALF_A_LOGIN)
+        assert visitor.ask("/healthz").status == 200
+        assert live.readline()
+
+
+def test_one_who_has_just_been_answered_goes_after_those_who_stalled_before(
     visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "MOST_CONNECTIONS", 20)
-    idle = []
-    for _ in range(40):
-        idle.append(visitor.connect())
-        assert visitor.ask("/healthz").status == 200
-    idle[0].settimeout(5)
-    assert cut_off(idle[0])
-    for connection in idle:
-        connection.close()
+    regular = http.client.HTTPConnection("127.0.0.1", visitor.port, timeout=5)
+    with closing(regular), ExitStack() as opened:
+        regular.connect()
+        kept = regular.sock
+        for _ in range(40):
+            opened.enter_context(visitor.connect()).sendall(HALF_A_LOGIN)
+            regular.request("GET", "/healthz")
+            assert regular.getresponse().read()
+        assert regular.sock is kept
 
 
 @pytest.mark.usefixtures("impatient")
