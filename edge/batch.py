@@ -168,7 +168,7 @@ def classify_all(paths: Sequence[Path], job: Job, processes: int) -> Iterator[Cl
 def _in_processes(paths: Sequence[Path], job: Job, processes: int) -> Iterator[Classified]:
     pool = ProcessPoolExecutor(processes, get_context("spawn"), _start_worker, (job,))
     try:
-        with _without_interrupts():
+        with without_interrupts():
             wait([pool.submit(_nothing) for _ in range(processes)], timeout=0)
         waiting: deque[Future[Classified]] = deque()
         for path in paths:
@@ -187,7 +187,7 @@ def _in_processes(paths: Sequence[Path], job: Job, processes: int) -> Iterator[C
 
 
 @contextmanager
-def _without_interrupts() -> Iterator[None]:
+def without_interrupts() -> Iterator[None]:
     """Processes that start in this block inherit that Ctrl-C is not for them; the terminal sends it to all."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -19,6 +19,8 @@ FLOORS = [
     "checks",
     "web",
     "report",
+    "cluster",
+    "resume",
     "batch",
     "sinks",
     "mirror",

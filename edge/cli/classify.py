@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, Literal, Self, TextIO
 
 import click
 
@@ -18,7 +18,7 @@ from edge.errors import UsageError
 from edge.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from edge.batch import Classified
+    from edge.batch import Classified, Job
     from edge.mirror import Mirror
     from edge.report.writer import ReportWriter
 
@@ -48,6 +48,13 @@ _ENDED_BY_SIGNAL = 128
 @click.option("--detector", metavar="NAME|FILE", help="Instead of the configured one.")
 @click.option("--classifier", metavar="NAME|FILE", help="Instead of the configured one.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Worker processes.")
+@click.option(
+    "--engine", type=click.Choice(["local", "dask"]), default="local", show_default=True, help="What does the work."
+)
+@click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster; without it one is started here, with --jobs.")
+@click.option(
+    "--resume", is_flag=True, help="Keep the records that the file of -o has, and add those that are missing."
+)
 @click.option("--no-recursive", is_flag=True, help="Do not enter folders inside folders.")
 @config_option
 def classify(
@@ -60,6 +67,9 @@ def classify(
     detector: str | None,
     classifier: str | None,
     jobs: int,
+    engine: str,
+    scheduler: str | None,
+    resume: bool,  # noqa: FBT001
     no_recursive: bool,  # noqa: FBT001
     config: Path | None,
 ) -> int:
@@ -67,7 +77,7 @@ def classify(
 
     Ends with 1 if a picture could not be read; each is named on stderr and in its record.
     """
-    from edge.batch import Job, classify_all, find_pictures
+    from edge.batch import Job, find_pictures
     from edge.mirror import Mirror
     from edge.report.writer import THUMBNAIL_PX
     from edge.sinks import CsvSink, JsonLinesSink, RecordSink
@@ -75,11 +85,18 @@ def classify(
     settings = _with_models(load_settings(config), detector, classifier)
     pictures = find_pictures(paths, recursive=not no_recursive)
     _refuse_to_overwrite(output, report, pictures)
+    _refuse_what_does_not_go_together(engine, scheduler, resume=resume, with_pictures=bool(report or annotate))
     mirror = None if annotate is None else Mirror.plan(annotate, paths, pictures)
     job = Job(settings, faces == "whole", None if report is None else THUMBNAIL_PX, mirror)
-    results = classify_all(pictures, job, min(jobs, max(1, len(pictures))))
     failed = 0
-    with _reporting(report, paths, len(pictures), mirror) as page, _opened(output) as file, _Ending() as ending:
+    if resume:
+        pictures, failed = _without_done(pictures, output, format_, job)
+    results = _results(pictures, job, engine, scheduler, min(jobs, max(1, len(pictures))))
+    with (
+        _reporting(report, paths, len(pictures), mirror) as page,
+        _opened(output, "a" if resume else "w") as file,
+        _Ending() as ending,
+    ):
         sink: RecordSink = CsvSink(file) if format_ == "csv" else JsonLinesSink(file)
         for each in _with_progress(results, len(pictures)):
             sink.write(each.record)
@@ -106,6 +123,34 @@ def _with_models(settings: Settings, detector: str | None, classifier: str | Non
     return settings.model_copy(update=update)
 
 
+def _refuse_what_does_not_go_together(engine: str, scheduler: str | None, *, resume: bool, with_pictures: bool) -> None:
+    if scheduler is not None and engine != "dask":
+        raise UsageError("--scheduler needs --engine dask")
+    if with_pictures and (resume or engine == "dask"):
+        raise UsageError("--report and --annotate go with neither --resume nor --engine dask")
+
+
+def _without_done(pictures: Sequence[Path], output: Path | None, format_: str, job: Job) -> tuple[list[Path], int]:
+    """The pictures that have no record yet, and how many of those that have one failed."""
+    from edge.messages import shown
+    from edge.resume import read_done
+
+    if output is None or format_ != "jsonl":
+        raise UsageError("--resume needs -o FILE and --format jsonl")
+    done = read_done(output, job.vision().identities.model_dump())
+    return [picture for picture in pictures if shown(picture) not in done.paths], done.failed
+
+
+def _results(pictures: Sequence[Path], job: Job, engine: str, scheduler: str | None, jobs: int) -> Iterator[Classified]:
+    if engine == "dask":
+        from edge.cluster import classify_on_cluster
+
+        return classify_on_cluster(pictures, job, scheduler, jobs)
+    from edge.batch import classify_all
+
+    return classify_all(pictures, job, jobs)
+
+
 def _refuse_to_overwrite(output: Path | None, report: Path | None, pictures: Sequence[Path]) -> None:
     if output is not None and report is not None and output.resolve() == report.resolve():
         raise UsageError(f"{report}: cannot hold both the records and the report")
@@ -117,12 +162,12 @@ def _refuse_to_overwrite(output: Path | None, report: Path | None, pictures: Seq
 
 
 @contextmanager
-def _opened(output: Path | None) -> Iterator[TextIO]:
+def _opened(output: Path | None, mode: Literal["a", "w"]) -> Iterator[TextIO]:
     if output is None:
         yield sys.stdout
         return
     try:
-        file = output.open("w", encoding="utf-8", newline="")
+        file = output.open(mode, encoding="utf-8", newline="")
     except OSError as error:
         raise UsageError(f"{output}: {error.strerror}") from error
     with file:

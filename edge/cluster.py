@@ -1,0 +1,245 @@
+"""Pictures classified on many machines, over Dask: what `edge.batch` gives, in the same order.
+
+Workers read the pictures themselves, so each path must lead to the same file there. A worker that dies loses nothing:
+Dask does its chunks again elsewhere. A chunk that keeps killing workers is taken apart, picture by picture, and the one
+that does it ends as a failed record.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge import __version__
+from edge.assembly import Vision
+from edge.batch import Classified, Job, classify, without_interrupts
+from edge.errors import ModelError, UnavailableError, UsageError
+from edge.messages import Models, failed_image_record, shown
+from edge.settings import MqttSettings, WebSettings
+from edge.vision.cards import file_sha256
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Future = Any  # of distributed
+
+CHUNK = 16
+"""Pictures a task: long enough to outweigh what a task costs the scheduler, about a millisecond."""
+_CHUNKS_AHEAD = 4
+"""Tasks handed out for each thread of the workers."""
+_LOCAL_DEATHS = 1
+"""How many workers of a local cluster a task may cost before it counts as their killer, beyond the first."""
+_CONNECT_LIMIT_S = 20.0
+_WORKER_LIMIT_S = 60.0
+"""How long there may be no worker at all."""
+_SILENCE_LIMIT_S = 900.0
+"""How long nothing may be finished, with workers there."""
+_TICK_S = 1.0
+_ANSWER_LIMIT_S = 10.0
+_LOOK_EVERY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What made the records: the program's version, and the hashes of each model and its card."""
+
+    version: str
+    files: tuple[tuple[str, str, str], ...]
+
+    @classmethod
+    def of(cls, vision: Vision) -> Promise:
+        cards = [(file, file.path.with_suffix(".json")) for file in vision.files]
+        hashes = [(file.name, file.sha256, file_sha256(card) if card.exists() else "") for file, card in cards]
+        return cls(__version__, tuple(hashes))
+
+    def difference(self, found: Promise) -> str | None:
+        """What differs, in words."""
+        if found.version != self.version:
+            return f"has maskgate {found.version}, not {self.version}"
+        for ours, theirs in zip(self.files, found.files, strict=True):
+            if ours != theirs:
+                return f"has another {ours[0]} (model {theirs[1][:8]}, not {ours[1][:8]}, or another card)"
+        return None
+
+
+_kept = threading.local()
+"""Of each thread of a worker: the job that it has loaded models for, and these. They are not to be shared."""
+
+
+def classify_chunk(folder: Path, paths: Sequence[Path], job: Job, promise: Promise) -> list[Classified]:
+    """Runs on a worker.
+
+    Raises:
+        ModelError: program or models are not those of `promise`.
+    """
+    if getattr(_kept, "job", None) != (job, promise):
+        import cv2
+
+        cv2.setNumThreads(1)
+        vision = job.vision()
+        difference = promise.difference(Promise.of(vision))
+        if difference is not None:
+            import socket
+
+            raise ModelError(f"the worker on {socket.gethostname()} {difference}: install the same release everywhere")
+        _kept.job, _kept.vision = (job, promise), vision
+    return [_renamed(classify(folder / path, _kept.vision, job), path) for path in paths]
+
+
+def _renamed(result: Classified, path: Path) -> Classified:
+    """As the path was given, and not as the worker has opened it."""
+    return replace(result, path=path, record=result.record.model_copy(update={"path": shown(path)}))
+
+
+def classify_on_cluster(paths: Sequence[Path], job: Job, scheduler: str | None, processes: int) -> Iterator[Classified]:
+    """Yields what came of each picture, in the order of `paths`.
+
+    Args:
+        paths: of the pictures, as seen from the folder that the program was started in.
+        job: how.
+        scheduler: address of a Dask scheduler; None starts a cluster on this machine, for the time being.
+        processes: workers of that cluster.
+
+    Raises:
+        ModelError: a model cannot be loaded here, or a worker has another.
+        UnavailableError: Dask is not installed, or the scheduler or all workers are away for too long.
+    """
+    settings = job.settings.model_copy(update={"mqtt": MqttSettings(), "web": WebSettings()})  # no secret leaves
+    job = replace(job, settings=settings)
+    vision = job.vision()
+    cluster = _Cluster(scheduler, processes, job, Promise.of(vision), vision.identities)
+    return cluster.classified(paths)
+
+
+class _Cluster:
+    """The connection, and what is handed out."""
+
+    def __init__(self, scheduler: str | None, processes: int, job: Job, promise: Promise, identities: Models) -> None:
+        self._closing = ExitStack()
+        self._client = self._connect(scheduler, processes)
+        self._identities = identities
+        self._folder = Path.cwd()
+        self._arguments = job, promise
+        self._ahead: deque[tuple[Sequence[Path], Future]] = deque()
+        self._threads, self._looked_at = 1, float("-inf")
+        self._seen_at = self._finished_at = time.monotonic()
+        self._finished = 0
+
+    def _connect(self, scheduler: str | None, processes: int) -> Client:
+        try:
+            import dask
+            import distributed
+        except ImportError as error:
+            raise UnavailableError("--engine dask needs an extra: pip install 'maskgate[cluster]'") from error
+        library: Any = distributed  # which has types for half of itself
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is raised
+        where: Any = scheduler
+        if scheduler is None:
+            dask.config.set(
+                {"distributed.scheduler.allowed-failures": _LOCAL_DEATHS, "logging": {"distributed": "critical"}}
+            )
+            with without_interrupts():
+                where = library.LocalCluster(
+                    n_workers=processes,
+                    threads_per_worker=1,
+                    host="127.0.0.1",
+                    dashboard_address=None,
+                    worker_dashboard_address=None,
+                    silence_logs=logging.CRITICAL,
+                )
+            self._closing.callback(where.close, timeout=_ANSWER_LIMIT_S)
+        try:
+            client: Client = library.Client(where, timeout=_CONNECT_LIMIT_S)
+        except (OSError, TimeoutError) as error:
+            raise UnavailableError(f"{scheduler}: no Dask scheduler answers there") from error
+        except ValueError as error:
+            raise UsageError(f"--scheduler: {error}") from error
+        self._closing.callback(client.close, timeout=_ANSWER_LIMIT_S)
+        return client
+
+    def classified(self, paths: Sequence[Path]) -> Iterator[Classified]:
+        """See `classify_on_cluster`; closes the cluster at the end."""
+        chunks = (paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK))
+        with self._closing:
+            while True:
+                for chunk in islice(chunks, max(0, self._room())):
+                    self._ahead.append((chunk, self._submit(chunk)))
+                if not self._ahead:
+                    return
+                yield from self._settled(*self._ahead.popleft())
+
+    def _room(self) -> int:
+        now = time.monotonic()
+        if now - self._looked_at >= _LOOK_EVERY_S:
+            self._looked_at = now
+            self._threads = max(1, self._count_threads())
+        return _CHUNKS_AHEAD * self._threads - len(self._ahead)
+
+    def _submit(self, chunk: Sequence[Path]) -> Future:
+        return self._client.submit(classify_chunk, self._folder, chunk, *self._arguments, pure=False)
+
+    def _settled(self, chunk: Sequence[Path], future: Future) -> Iterator[Classified]:
+        """The chunk's results. One that keeps killing workers is done again, one picture after the other."""
+        from distributed import KilledWorker
+
+        try:
+            results = self._result(future)
+        except KilledWorker:
+            if len(chunk) > 1:
+                for path in chunk:
+                    yield from self._settled([path], self._submit([path]))
+                return
+            problem = "the worker processes that took it were killed, again and again"
+            results = [Classified(chunk[0], failed_image_record(shown(chunk[0]), problem, 0, self._identities))]
+        yield from results
+
+    def _result(self, future: Future) -> list[Classified]:
+        from concurrent.futures import CancelledError
+
+        while True:
+            try:
+                results: list[Classified] = future.result(timeout=_TICK_S)
+            except TimeoutError:
+                self._look()
+            except CancelledError as error:
+                raise UnavailableError("the Dask scheduler went away; continue with --resume") from error
+            except ImportError as error:
+                raise UnavailableError(f"the workers cannot run maskgate: {error}: install the same release") from error
+            else:
+                self._seen_at = self._finished_at = time.monotonic()
+                return results
+
+    def _look(self) -> None:
+        """Nothing waits for ever.
+
+        Raises:
+            UnavailableError: no worker, or no result, for too long.
+        """
+        now = time.monotonic()
+        if self._count_threads():
+            self._seen_at = now
+        finished = sum(future.done() for _, future in self._ahead)
+        if finished != self._finished:
+            self._finished, self._finished_at = finished, now
+        if now - self._seen_at > _WORKER_LIMIT_S:
+            raise UnavailableError(f"no Dask worker for {_WORKER_LIMIT_S:.0f} s; continue with --resume")
+        if now - self._finished_at > _SILENCE_LIMIT_S:
+            raise UnavailableError(
+                f"nothing was finished for {_SILENCE_LIMIT_S / 60:.0f} minutes; continue with --resume"
+            )
+
+    def _count_threads(self) -> int:
+        """Of all workers; 0 if the scheduler does not answer."""
+        client: Any = self._client
+        try:
+            return sum(client.sync(client.scheduler.ncores, workers=None, callback_timeout=_ANSWER_LIMIT_S).values())
+        except (OSError, TimeoutError, RuntimeError):
+            return 0
