@@ -1,17 +1,21 @@
 """Pictures classified on many machines, over Dask: what `edge.batch` gives, in the same order.
 
 Workers read the pictures themselves, so each path must lead to the same file there. A worker that dies loses nothing:
-Dask does its chunks again elsewhere. A chunk that keeps killing workers is taken apart, picture by picture, and the one
-that does it ends as a failed record.
+Dask does its chunks again elsewhere. To Dask everything that was handed to a dying worker is suspect. So a chunk that
+was there too often is taken apart: when nothing else of ours is at work, its pictures are done one by one, and the one
+that kills workers even then ends as a failed record.
 """
 
 from __future__ import annotations
 
 import logging
+import socket
+import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -21,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from edge import __version__
 from edge.assembly import Vision
 from edge.batch import Classified, Job, classify, without_interrupts
-from edge.errors import ModelError, UnavailableError, UsageError
+from edge.errors import MaskgateError, ModelError, UnavailableError, UsageError
 from edge.messages import Models, failed_image_record, shown
 from edge.settings import MqttSettings, WebSettings
 from edge.vision.cards import file_sha256
@@ -74,8 +78,25 @@ _kept = threading.local()
 """Of each thread of a worker: the job that it has loaded models for, and these. They are not to be shared."""
 
 
-def classify_chunk(folder: Path, paths: Sequence[Path], job: Job, promise: Promise) -> list[Classified]:
+def classify_chunk(folder: Path, paths: Sequence[Path], job: Job, promise: Promise) -> list[Classified] | MaskgateError:
     """Runs on a worker.
+
+    Returns:
+        The results, or what went wrong. As a value: an exception travels with its traceback, and Dask can lose one that
+        is deep on the way, so that whoever waits for the result waits in vain.
+    """
+    try:
+        vision = _vision(job, promise)
+        return [_renamed(classify(folder / path, vision, job), path) for path in paths]
+    except MaskgateError as error:
+        return error
+    except Exception as error:  # noqa: BLE001  raised again where the result is awaited
+        where = f"the worker on {socket.gethostname()}, {shown(paths[0])} to {shown(paths[-1])}"
+        return MaskgateError(f"{where}: internal error: {type(error).__name__}: {error}")
+
+
+def _vision(job: Job, promise: Promise) -> Vision:
+    """Of this thread, loaded once.
 
     Raises:
         ModelError: program or models are not those of `promise`.
@@ -87,11 +108,10 @@ def classify_chunk(folder: Path, paths: Sequence[Path], job: Job, promise: Promi
         vision = job.vision()
         difference = promise.difference(Promise.of(vision))
         if difference is not None:
-            import socket
-
             raise ModelError(f"the worker on {socket.gethostname()} {difference}: install the same release everywhere")
         _kept.job, _kept.vision = (job, promise), vision
-    return [_renamed(classify(folder / path, _kept.vision, job), path) for path in paths]
+    kept: Vision = _kept.vision
+    return kept
 
 
 def _renamed(result: Classified, path: Path) -> Classified:
@@ -146,6 +166,7 @@ class _Cluster:
             dask.config.set(
                 {"distributed.scheduler.allowed-failures": _LOCAL_DEATHS, "logging": {"distributed": "critical"}}
             )
+            scratch = self._closing.enter_context(tempfile.TemporaryDirectory(prefix="maskgate-dask-"))
             with without_interrupts():
                 where = library.LocalCluster(
                     n_workers=processes,
@@ -154,6 +175,7 @@ class _Cluster:
                     dashboard_address=None,
                     worker_dashboard_address=None,
                     silence_logs=logging.CRITICAL,
+                    local_directory=scratch,
                 )
             self._closing.callback(where.close, timeout=_ANSWER_LIMIT_S)
         try:
@@ -187,35 +209,58 @@ class _Cluster:
         return self._client.submit(classify_chunk, self._folder, chunk, *self._arguments, pure=False)
 
     def _settled(self, chunk: Sequence[Path], future: Future) -> Iterator[Classified]:
-        """The chunk's results. One that keeps killing workers is done again, one picture after the other."""
+        """The chunk's results; where it is suspect, those of its pictures one by one."""
         from distributed import KilledWorker
 
         try:
             results = self._result(future)
         except KilledWorker:
-            if len(chunk) > 1:
-                for path in chunk:
-                    yield from self._settled([path], self._submit([path]))
+            for _, other in self._ahead:
+                self._wait(other)
+            for path in chunk:
+                yield self._alone(path)
+        else:
+            yield from results
+
+    def _alone(self, path: Path) -> Classified:
+        """The result of a picture while nothing else of ours is handed out, so that a death is of its making."""
+        from distributed import KilledWorker
+
+        try:
+            return self._result(self._submit([path]))[0]
+        except KilledWorker as error:
+            deaths = error.allowed_failures + 1
+            problem = (
+                f"the worker process was killed {deaths} times while it was at work on this file; it is not tried again"
+            )
+            return Classified(path, failed_image_record(shown(path), problem, 0, self._identities))
+
+    def _wait(self, future: Future) -> None:
+        """Until there is a result, or an error; whatever that is comes up when it is this one's turn."""
+        while not future.done():
+            try:
+                future.exception(timeout=_TICK_S)
+            except TimeoutError:
+                self._look()
+            except CancelledError:
                 return
-            problem = "the worker processes that took it were killed, again and again"
-            results = [Classified(chunk[0], failed_image_record(shown(chunk[0]), problem, 0, self._identities))]
-        yield from results
 
     def _result(self, future: Future) -> list[Classified]:
-        from concurrent.futures import CancelledError
-
         while True:
             try:
-                results: list[Classified] = future.result(timeout=_TICK_S)
-            except TimeoutError:
+                answer: list[Classified] | MaskgateError = future.result(timeout=_TICK_S)
+            except TimeoutError:  # not there yet, or lost with the worker that had it, and done again
                 self._look()
             except CancelledError as error:
                 raise UnavailableError("the Dask scheduler went away; continue with --resume") from error
             except ImportError as error:
                 raise UnavailableError(f"the workers cannot run maskgate: {error}: install the same release") from error
             else:
-                self._seen_at = self._finished_at = time.monotonic()
-                return results
+                break
+        if isinstance(answer, MaskgateError):
+            raise answer
+        self._seen_at = self._finished_at = time.monotonic()
+        return answer
 
     def _look(self) -> None:
         """Nothing waits for ever.
