@@ -9,52 +9,86 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.components import eventually
+from support.components import eventually, free_port, require
 from support.daemon import ENVIRONMENT, maskgate
 
+Start = Callable[..., subprocess.Popen[str]]
+PICTURES = 120
 
-@pytest.fixture
-def archive(tmp_path: Path, pictures: Path) -> Path:
-    """Pictures by the hundred, one of which is empty."""
-    folder = tmp_path / "archive"
-    folder.mkdir()
-    for number in range(200):
+
+def require_dask() -> None:
+    require(find_spec("distributed"), "Dask is missing: pip install 'maskgate[cluster]'")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
+    """Pictures, one of which is empty."""
+    folder = tmp_path_factory.mktemp("archive")
+    for number in range(PICTURES):
         shutil.copy(pictures / ("bare.jpg" if number % 3 else "masked.png"), folder / f"{number:03d}.jpg")
     (folder / "100.jpg").write_bytes(b"")
     return folder
+
+
+@pytest.fixture(scope="module")
+def local(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The records of one process without Dask."""
+    output = tmp_path_factory.mktemp("local") / "local.jsonl"
+    assert maskgate("classify", archive, "-o", output).returncode == 1
+    return output
+
+
+@pytest.fixture
+def dask(tmp_path: Path) -> Iterator[Start]:
+    """Starts programs, in process groups that are killed at the end whatever happens."""
+    require_dask()
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*command: str | Path, **variables: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [*map(str, command)],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT | variables,
+            cwd=tmp_path,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=5)
+
+
+def classify(archive: Path, output: Path, *options: str) -> list[str | Path]:
+    return [sys.executable, "-m", "edge", "classify", archive, "--engine", "dask", "-o", output, *options]
 
 
 def records(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) | {"elapsed_ms": 0} for line in file.read_text().splitlines()]
 
 
-def expected(archive: Path) -> list[dict[str, Any]]:
-    output = archive.parent / "local.jsonl"
-    assert maskgate("classify", archive, "-o", output).returncode == 1
-    return records(output)
+def has_begun(output: Path) -> bool:
+    return output.exists() and output.stat().st_size > 0
 
 
-def start(archive: Path, output: Path, **variables: str) -> subprocess.Popen[str]:
-    pytest.importorskip("distributed", reason="Dask is missing: pip install 'maskgate[cluster]'")
-    command = [
-        sys.executable,
-        "-m",
-        "edge",
-        "classify",
-        str(archive),
-        "--engine",
-        "dask",
-        "--jobs",
-        "2",
-        "-o",
-        str(output),
-    ]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT | variables)
+def is_there(group: int) -> bool:
+    """Whether a process of the group is left."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, 0)
+        return True
+    return False
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
@@ -63,21 +97,101 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
     return [pid for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
-def test_a_worker_that_is_killed_midway_loses_nothing(archive: Path, tmp_path: Path) -> None:
+def cluster_of(dask: Start, tmp_path: Path, **variables: str) -> tuple[str, subprocess.Popen[str]]:
+    """A scheduler and a worker as one starts them by hand; the address, and the worker's nanny."""
+    program = Path(sys.executable).with_name("dask")
+    address = f"tcp://127.0.0.1:{free_port()}"
+    dask(program, "scheduler", "--host", address, "--no-dashboard")
+    options = ["--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard", "--local-directory", str(tmp_path)]
+    return address, dask(program, "worker", address, *options, **variables)
+
+
+def test_a_worker_that_is_killed_midway_loses_nothing(dask: Start, archive: Path, local: Path, tmp_path: Path) -> None:
     output = tmp_path / "dask.jsonl"
-    process = start(archive, output)
-    eventually(lambda: output.exists() and output.stat().st_size > 0, 60)
+    process = dask(*classify(archive, output, "--jobs", "2"))
+    eventually(lambda: has_begun(output), 30)
     workers = workers_of(process)
     assert len(workers) == 2
     os.kill(workers[0], signal.SIGKILL)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=60)
 
     assert process.returncode == 1, errors
-    assert records(output) == expected(archive)
+    assert records(output) == records(local)
     assert "Traceback" not in errors
 
 
-def test_a_picture_that_kills_every_worker_ends_as_a_failed_record(archive: Path, tmp_path: Path) -> None:
+def test_a_cluster_of_ones_own_gives_the_same_even_if_its_worker_is_killed(
+    dask: Start, archive: Path, local: Path, tmp_path: Path
+) -> None:
+    address, nanny = cluster_of(dask, tmp_path)
+    output = tmp_path / "dask.jsonl"
+    process = dask(*classify(archive, output, "--scheduler", address))
+    eventually(lambda: has_begun(output), 30)
+    os.kill(workers_of(nanny)[0], signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 1, errors
+    assert records(output) == records(local)
+    assert nanny.poll() is None, "the cluster is not ours to end"
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "status", "problem"),
+    [
+        ("cluster.__version__ = '0.0.1'", 78, "has maskgate 0.0.1, not"),
+        ("cluster.classify = lambda *_: cluster.classify()", 70, "RecursionError"),
+    ],
+)
+def test_a_worker_that_is_not_fit_is_named(
+    dask: Start, archive: Path, tmp_path: Path, spoiled: str, status: int, problem: str
+) -> None:
+    preload = tmp_path / "spoiled.py"
+    preload.write_text(f"from edge import cluster\n{spoiled}\n")
+    address, _ = cluster_of(dask, tmp_path, DASK_DISTRIBUTED__WORKER__PRELOAD=str(preload))
+    output = tmp_path / "dask.jsonl"
+    process = dask(*classify(archive, output, "--scheduler", address))
+    _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == status, errors
+    assert "the worker on" in errors
+    assert problem in errors
+    assert not output.read_text()
+
+
+def test_ctrl_c_leaves_what_is_done_and_no_process(dask: Start, archive: Path, local: Path, tmp_path: Path) -> None:
+    output = tmp_path / "dask.jsonl"
+    process = dask(*classify(archive, output, "--jobs", "2"))
+    eventually(lambda: has_begun(output), 30)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
+    _, errors = process.communicate(timeout=30)
+
+    assert process.returncode == 128 + signal.SIGINT, errors
+    assert "Traceback" not in errors
+    done = records(output)
+    assert 0 < len(done) < PICTURES
+    assert done == records(local)[: len(done)]
+    eventually(lambda: not is_there(process.pid), 10)  # what watches for leaks ends a moment after the rest
+
+
+def test_without_workers_it_ends_after_what_was_done(dask: Start, archive: Path, local: Path, tmp_path: Path) -> None:
+    address, nanny = cluster_of(dask, tmp_path)
+    output = tmp_path / "dask.jsonl"
+    impatient = "from edge import cluster, cli; cluster._WORKER_LIMIT_S = 2.0; raise SystemExit(cli.main())"
+    process = dask(sys.executable, "-c", impatient, *classify(archive, output, "--scheduler", address)[3:])
+    eventually(lambda: has_begun(output), 30)
+    os.killpg(nanny.pid, signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 69, errors
+    assert "no Dask worker for 2 s; continue with --resume" in errors
+    done = records(output)
+    assert 0 < len(done) < PICTURES
+    assert done == records(local)[: len(done)]
+
+
+def test_a_picture_that_kills_every_worker_ends_as_a_failed_record(
+    dask: Start, archive: Path, local: Path, tmp_path: Path
+) -> None:
     preload = tmp_path / "poison.py"
     preload.write_text(
         "import os, signal\n"
@@ -89,30 +203,28 @@ def test_a_picture_that_kills_every_worker_ends_as_a_failed_record(archive: Path
         "cluster.classify = classify\n"
     )
     output = tmp_path / "dask.jsonl"
-    process = start(archive, output, DASK_DISTRIBUTED__WORKER__PRELOAD=str(preload))
-    _, errors = process.communicate(timeout=240)
+    process = dask(*classify(archive, output, "--jobs", "2"), DASK_DISTRIBUTED__WORKER__PRELOAD=str(preload))
+    _, errors = process.communicate(timeout=90)
 
     assert process.returncode == 1, errors
-    found = {Path(record["path"]).name: record["error"] for record in records(output)}
-    assert len(found) == 200
-    assert {name for name, error in found.items() if error} == {"007.jpg", "100.jpg"}
-    assert "was killed 2 times" in found["007.jpg"]
+    found = records(output)
+    assert "was killed 2 times" in found[7]["error"]
+    assert found[:7] + found[8:] == records(local)[:7] + records(local)[8:]
 
 
 @pytest.mark.parametrize("engine", ["local", "dask"])
-def test_what_is_done_is_not_done_again(archive: Path, tmp_path: Path, engine: str) -> None:
+def test_what_is_done_is_not_done_again(archive: Path, local: Path, tmp_path: Path, engine: str) -> None:
     if engine == "dask":
-        pytest.importorskip("distributed", reason="Dask is missing: pip install 'maskgate[cluster]'")
-    whole = expected(archive)
+        require_dask()
     output = tmp_path / "half.jsonl"
-    lines = (tmp_path / "local.jsonl").read_text().splitlines(keepends=True)
-    marked = [re.sub(r'"elapsed_ms":[\d.]+', '"elapsed_ms":123456.7', line) for line in lines[:150]]
-    output.write_text("".join(marked) + lines[150][:40])
+    lines = local.read_text().splitlines(keepends=True)
+    marked = [re.sub(r'"elapsed_ms":[\d.]+', '"elapsed_ms":123456.7', line) for line in lines[:110]]
+    output.write_text("".join(marked) + lines[110][:40])
 
     done = maskgate("classify", archive, "-o", output, "--resume", "--engine", engine, timeout_s=120)
 
     assert done.returncode == 1  # of the failure that was already there
-    assert records(output) == whole
+    assert records(output) == records(local)
     assert output.read_text().startswith("".join(marked))
 
 
@@ -146,3 +258,32 @@ def test_a_worker_of_another_release_is_found_out() -> None:
     assert ours.difference(ours) is None
     assert ours.difference(Promise("2", ours.files)) == "has maskgate 2, not 1"
     assert "has another mask_classifier" in str(ours.difference(Promise("1", (("mask_classifier", "bb" * 32, "c"),))))
+
+
+def test_what_is_handed_out_does_not_grow_with_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require_dask()
+    from edge import cluster
+    from edge.messages import Models
+
+    out: set[int] = set()
+    most = 0
+
+    class Done:
+        def __init__(self, paths: Sequence[Path]) -> None:
+            nonlocal most
+            self._paths = paths
+            out.add(id(self))
+            most = max(most, len(out))
+
+        def result(self, timeout: float) -> Sequence[Path]:  # noqa: ARG002
+            out.discard(id(self))
+            return self._paths
+
+    monkeypatch.setattr(cluster._Cluster, "_connect", lambda *_: None)
+    monkeypatch.setattr(cluster._Cluster, "_count_threads", lambda _: 2)
+    monkeypatch.setattr(cluster._Cluster, "_submit", lambda _, chunk: Done(chunk))
+    paths = [tmp_path / f"{number}.jpg" for number in range(10_000)]
+    made = cluster._Cluster(None, 2, *([None] * 2), Models(detector=None, classifier=""))  # type: ignore[arg-type]
+
+    assert list(made.classified(paths)) == paths
+    assert most == 2 * cluster._CHUNKS_AHEAD
