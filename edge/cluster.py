@@ -160,7 +160,8 @@ class _Cluster:
         except ImportError as error:
             raise UnavailableError("--engine dask needs an extra: pip install 'maskgate[cluster]'") from error
         library: Any = distributed  # which has types for half of itself
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is raised
+        for name in [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]:
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is raised
         where: Any = scheduler
         if scheduler is None:
             dask.config.set(

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -97,13 +98,22 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
     return [pid for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
-def cluster_of(dask: Start, tmp_path: Path, **variables: str) -> tuple[str, subprocess.Popen[str]]:
-    """A scheduler and a worker as one starts them by hand; the address, and the worker's nanny."""
+@dataclass(frozen=True)
+class Own:
+    """A cluster as one starts it by hand."""
+
+    address: str
+    scheduler: subprocess.Popen[str]
+    nanny: subprocess.Popen[str]
+    """Of the one worker."""
+
+
+def cluster_of(dask: Start, tmp_path: Path, **variables: str) -> Own:
     program = Path(sys.executable).with_name("dask")
     address = f"tcp://127.0.0.1:{free_port()}"
-    dask(program, "scheduler", "--host", address, "--no-dashboard")
+    scheduler = dask(program, "scheduler", "--host", address, "--no-dashboard")
     options = ["--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard", "--local-directory", str(tmp_path)]
-    return address, dask(program, "worker", address, *options, **variables)
+    return Own(address, scheduler, dask(program, "worker", address, *options, **variables))
 
 
 def test_a_worker_that_is_killed_midway_loses_nothing(dask: Start, archive: Path, local: Path, tmp_path: Path) -> None:
@@ -123,16 +133,16 @@ def test_a_worker_that_is_killed_midway_loses_nothing(dask: Start, archive: Path
 def test_a_cluster_of_ones_own_gives_the_same_even_if_its_worker_is_killed(
     dask: Start, archive: Path, local: Path, tmp_path: Path
 ) -> None:
-    address, nanny = cluster_of(dask, tmp_path)
+    own = cluster_of(dask, tmp_path)
     output = tmp_path / "dask.jsonl"
-    process = dask(*classify(archive, output, "--scheduler", address))
+    process = dask(*classify(archive, output, "--scheduler", own.address))
     eventually(lambda: has_begun(output), 30)
-    os.kill(workers_of(nanny)[0], signal.SIGKILL)
+    os.kill(workers_of(own.nanny)[0], signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
 
     assert process.returncode == 1, errors
     assert records(output) == records(local)
-    assert nanny.poll() is None, "the cluster is not ours to end"
+    assert own.nanny.poll() is None, "the cluster is not ours to end"
 
 
 @pytest.mark.parametrize(
@@ -147,9 +157,9 @@ def test_a_worker_that_is_not_fit_is_named(
 ) -> None:
     preload = tmp_path / "spoiled.py"
     preload.write_text(f"from edge import cluster\n{spoiled}\n")
-    address, _ = cluster_of(dask, tmp_path, DASK_DISTRIBUTED__WORKER__PRELOAD=str(preload))
+    own = cluster_of(dask, tmp_path, DASK_DISTRIBUTED__WORKER__PRELOAD=str(preload))
     output = tmp_path / "dask.jsonl"
-    process = dask(*classify(archive, output, "--scheduler", address))
+    process = dask(*classify(archive, output, "--scheduler", own.address))
     _, errors = process.communicate(timeout=60)
 
     assert process.returncode == status, errors
@@ -174,12 +184,12 @@ def test_ctrl_c_leaves_what_is_done_and_no_process(dask: Start, archive: Path, l
 
 
 def test_without_workers_it_ends_after_what_was_done(dask: Start, archive: Path, local: Path, tmp_path: Path) -> None:
-    address, nanny = cluster_of(dask, tmp_path)
+    own = cluster_of(dask, tmp_path)
     output = tmp_path / "dask.jsonl"
     impatient = "from edge import cluster, cli; cluster._WORKER_LIMIT_S = 2.0; raise SystemExit(cli.main())"
-    process = dask(sys.executable, "-c", impatient, *classify(archive, output, "--scheduler", address)[3:])
+    process = dask(sys.executable, "-c", impatient, *classify(archive, output, "--scheduler", own.address)[3:])
     eventually(lambda: has_begun(output), 30)
-    os.killpg(nanny.pid, signal.SIGKILL)
+    os.killpg(own.nanny.pid, signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
 
     assert process.returncode == 69, errors
@@ -187,6 +197,24 @@ def test_without_workers_it_ends_after_what_was_done(dask: Start, archive: Path,
     done = records(output)
     assert 0 < len(done) < PICTURES
     assert done == records(local)[: len(done)]
+
+
+def test_it_goes_on_where_it_was_when_the_scheduler_died(
+    dask: Start, archive: Path, local: Path, tmp_path: Path
+) -> None:
+    own = cluster_of(dask, tmp_path)
+    output = tmp_path / "dask.jsonl"
+    process = dask(*classify(archive, output, "--scheduler", own.address))
+    eventually(lambda: has_begun(output), 30)
+    os.killpg(own.scheduler.pid, signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 69, errors
+    assert "the Dask scheduler went away; continue with --resume" in errors
+    assert "Traceback" not in errors
+    assert 0 < len(records(output)) < PICTURES
+    assert maskgate("classify", archive, "-o", output, "--resume").returncode == 1
+    assert records(output) == records(local)
 
 
 def test_a_picture_that_kills_every_worker_ends_as_a_failed_record(
