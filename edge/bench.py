@@ -130,10 +130,13 @@ def _networks(
     card = load_card(path)
     decoding = decoding_of(card)
     letterbox = Letterbox(card.input.width, card.input.height, decoding.background, decoding.enlarge)
-    ready = letterbox(image)[0].copy()
+    ready, _ = letterbox(image)
     finder = TfliteModel(path, card)
     judge = TfliteModel(classifier.model.path, classifier.card)
-    return {"resize": lambda: letterbox(image), "networks": lambda: (finder.invoke(ready), judge.invoke(crop))}
+    return {
+        "resize": lambda: letterbox.fit(image, ready),
+        "networks": lambda: (finder.invoke(ready), judge.invoke(crop)),
+    }
 
 
 def _time(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str, Timing]:

@@ -7,6 +7,7 @@ place. Which tensor is which, the strides and the limits below are in the model'
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,6 @@ class Decoding(BaseModel):
 class Letterbox:
     """Brings pictures of any shape to the network's input without distortion: upper left, grey beside it.
 
-    The input array is made once and written over by every picture.
-
     Args:
         width: of the input, in pixels.
         height: of the input, in pixels.
@@ -71,28 +70,31 @@ class Letterbox:
     def __init__(self, width: int, height: int, background: int, enlarge: float) -> None:
         self._width, self._height = width, height
         self._background, self._enlarge = background, enlarge
-        self._pixels: NDArray[np.uint8] = np.full((height, width, 3), background, np.uint8)
-        self._covered = (width, height)
 
     def __call__(self, image: Image) -> tuple[NDArray[np.uint8], tuple[float, float]]:
-        """Fits a picture in.
+        """A picture as the network's input, in a new array; otherwise like `fit`."""
+        pixels: NDArray[np.uint8] = np.empty((self._height, self._width, 3), np.uint8)
+        return pixels, self.fit(image, pixels)
+
+    def fit(self, image: Image, pixels: NDArray[np.uint8]) -> tuple[float, float]:
+        """Fits a picture into the network's input.
 
         Args:
             image: BGR, any size.
+            pixels: of the input's size; all of it is written over with RGB.
 
         Returns:
-            RGB of the input's size, valid until the next call; and how many pixels of the picture one pixel of the
-            input stands for, in x and in y (they differ by rounding only).
+            How many pixels of the picture one pixel of the input stands for, in x and in y (they differ by rounding
+            only).
         """
         height, width = image.shape[:2]
         scale = min(self._width / width, self._height / height, self._enlarge)
         size = (min(self._width, max(1, round(width * scale))), min(self._height, max(1, round(height * scale))))
-        if size != self._covered:
-            self._pixels[:] = self._background
-            self._covered = size
+        pixels[size[1] :] = self._background
+        pixels[: size[1], size[0] :] = self._background
         # Colours are swapped after the picture has become small.
-        cv2.cvtColor(_resized(image, size), cv2.COLOR_BGR2RGB, dst=self._pixels[: size[1], : size[0]])
-        return self._pixels, (width / size[0], height / size[1])
+        cv2.cvtColor(_resized(image, size), cv2.COLOR_BGR2RGB, dst=pixels[: size[1], : size[0]])
+        return width / size[0], height / size[1]
 
 
 class MaskAwareFaceDetector:
@@ -119,9 +121,9 @@ class MaskAwareFaceDetector:
 
     def detect(self, image: Image) -> list[Detection]:
         """Faces of at least `min_score`, best first; their boxes are clipped to the picture."""
-        pixels, ratio = self._letterbox(image)
+        ratio = self._letterbox.fit(image, self._network.input_pixels())
         try:
-            boxes, scores = decode(self._network.invoke(pixels), self._decoding, self._min_score)
+            boxes, scores = decode(self._network.run(), self._decoding, self._min_score)
         except KeyError as error:
             raise ModelError(f"{self.model.identity} has no output named {error}, which its card speaks of") from error
         return detections(boxes, scores, ratio, (image.shape[1], image.shape[0]))
@@ -172,7 +174,7 @@ def decode(
             continue
         raw = outputs[grid.box].reshape(rows * columns, 4)[at]
         extent = np.exp(raw[:, 2:]) * grid.stride
-        middle = (np.stack([at % columns, at // columns], axis=1) + 0.5 + raw[:, :2]) * grid.stride
+        middle = (_middles(rows, columns)[at] + raw[:, :2]) * grid.stride
         boxes.append(np.concatenate([middle - extent / 2, extent], axis=1))
         scores.append(flat[at])
     if not boxes:
@@ -200,13 +202,20 @@ def detections(
     Returns:
         In the same order; boxes that lie outside of the picture are left out.
     """
-    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1) * np.array([*ratio, *ratio])
-    corners = np.rint(np.clip(corners, 0, [*size, *size])).astype(int)
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1) * (*ratio, *ratio)
+    corners = np.rint(np.minimum(np.maximum(corners, 0), (*size, *size)))
     return [
         Detection(Box(left, top, right - left, bottom - top), min(1.0, score))
-        for (left, top, right, bottom), score in zip(corners.tolist(), scores.tolist(), strict=True)
+        for (left, top, right, bottom), score in zip(corners.astype(int).tolist(), scores.tolist(), strict=True)
         if right > left and bottom > top
     ]
+
+
+@lru_cache(maxsize=16)
+def _middles(rows: int, columns: int) -> NDArray[np.float64]:
+    """Middle (x, y) of each place of a grid in strides, row by row; shape (rows * columns, 2)."""
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    return np.stack([x, y], axis=1) + 0.5
 
 
 def _rows(array: NDArray[Any]) -> Any:

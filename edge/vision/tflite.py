@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +38,31 @@ def runtime_name() -> str:
     return _load_runtime()[1]
 
 
+class Outputs(Mapping[str, NDArray[np.float32]]):
+    """Output tensors by name, without the batch dimension, each dequantised when it is asked for.
+
+    Args:
+        raw: by name, the bytes with their scale and zero point; a scale of 0 means that they are real values already.
+    """
+
+    def __init__(self, raw: Mapping[str, tuple[NDArray[Any], float, int]]) -> None:
+        self._raw = raw
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        values, scale, zero_point = self._raw[name]
+        real = values.astype(np.float32)
+        if scale:
+            real -= np.float32(zero_point)
+            real *= np.float32(scale)
+        return real
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+
 class TfliteModel:
     """An int8 model that takes one picture of raw RGB bytes.
 
@@ -58,7 +84,10 @@ class TfliteModel:
             raise ModelError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from error
         self.card = card
         self._input = self._checked_input(path, card)
-        self._outputs = self._interpreter.get_output_details()
+        self._outputs = [
+            (details["name"], details["index"], *details["quantization"])
+            for details in self._interpreter.get_output_details()
+        ]
 
     def _checked_input(self, path: Path, card: ModelCard) -> int:
         details = self._interpreter.get_input_details()[0]
@@ -74,20 +103,24 @@ class TfliteModel:
             )
         return int(details["index"])
 
-    def invoke(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def input_pixels(self) -> NDArray[np.uint8]:
+        """The network's own memory for its input, to be written to: RGB, shape (height, width, 3) of the card.
+
+        It keeps what was written until it is written over. The runtime refuses to run while anybody holds it.
+        """
+        return np.asarray(self._interpreter.tensor(self._input)()[0], np.uint8)
+
+    def invoke(self, pixels: NDArray[np.uint8]) -> Outputs:
         """Runs the network once.
 
         Args:
             pixels: RGB, shape (height, width, 3) of the card.
-
-        Returns:
-            Each output tensor by its name, dequantised, without the batch dimension.
         """
         self._interpreter.set_tensor(self._input, pixels[np.newaxis])
-        self._interpreter.invoke()
-        return {details["name"]: self._real_values(details) for details in self._outputs}
+        return self.run()
 
-    def _real_values(self, details: dict[str, Any]) -> NDArray[np.float32]:
-        raw = self._interpreter.get_tensor(details["index"])[0].astype(np.float32)
-        scale, zero_point = details["quantization"]
-        return np.asarray((raw - np.float32(zero_point)) * np.float32(scale) if scale else raw, np.float32)
+    def run(self) -> Outputs:
+        """Runs the network on what `input_pixels` holds."""
+        self._interpreter.invoke()
+        get = self._interpreter.get_tensor
+        return Outputs({name: (get(index)[0], scale, zero) for name, index, scale, zero in self._outputs})

@@ -121,7 +121,7 @@ def calibration_pictures(photos: list[Photo], size: tuple[int, int], count: int,
     """
     order = np.random.default_rng(seed).permutation(len(photos))[:count]
     box = Letterbox(size[1], size[0], BACKGROUND, ENLARGE)
-    return [box(photos[int(at)].pixels())[0].copy() for at in order]
+    return [box(photos[int(at)].pixels())[0] for at in order]
 
 
 def checked_outputs(content: bytes, size: tuple[int, int]) -> list[str]:

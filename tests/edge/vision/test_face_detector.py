@@ -120,8 +120,8 @@ def test_pictures_of_any_shape_fit_without_distortion(shape: tuple[int, int], co
 
 def test_a_smaller_picture_leaves_nothing_of_the_one_before() -> None:
     letterbox = Letterbox(64, 64, background=0, enlarge=1.0)
-    letterbox(np.full((64, 64, 3), 255, np.uint8))
-    pixels, _ = letterbox(np.full((10, 10, 3), 255, np.uint8))
+    pixels: NDArray[np.uint8] = np.full((64, 64, 3), 255, np.uint8)
+    letterbox.fit(np.full((10, 10, 3), 255, np.uint8), pixels)
     assert int((pixels > 0).sum()) == 10 * 10 * 3
 
 
@@ -219,3 +219,13 @@ def test_the_bundled_model_finds_a_face_large_and_small(
 @pytest.mark.parametrize("shape", [(480, 640), (1, 1), (2000, 3), (7, 900), (33, 17)])
 def test_plain_pictures_of_any_shape_hold_no_face(bundled: MaskAwareFaceDetector, shape: tuple[int, int]) -> None:
     assert bundled.detect(np.full((*shape, 3), 60, np.uint8)) == []
+
+
+def test_nothing_of_one_picture_is_left_in_the_network_for_the_next(
+    bundled: MaskAwareFaceDetector, bare_face: Image
+) -> None:
+    upright = np.ascontiguousarray(bare_face[:, :400])
+    first = bundled.detect(upright)
+    bundled.detect(np.full((480, 640, 3), 255, np.uint8))
+    assert first
+    assert bundled.detect(upright) == first
