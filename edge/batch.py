@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
-import signal
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from ctypes import c_bool
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -27,12 +25,15 @@ from edge.vision.drawing import annotated, thumbnail
 from edge.vision.geometry import Image
 from edge.vision.image import decode, read_bytes
 from edge.vision.probe import looks_like_picture
+from edge.workers import start_server
 
 PICTURE_SUFFIXES = frozenset(
     [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".avif"]
 )
-_WINDOW = 8
-"""Files that are handed out ahead, for each process: enough to keep it busy, few enough to hold little."""
+_HANDFUL = 4
+"""Files that are handed out at once: to hand out a single one takes a twelfth of the time that it is worked on."""
+_AHEAD = 3
+"""Handfuls that are handed out ahead, for each process: enough to keep it busy, few enough to hold little."""
 _THUMBNAIL_QUALITY = 70
 """Of JPEG: 320 pixels then take about 14 kB."""
 
@@ -166,50 +167,64 @@ def classify_all(paths: Sequence[Path], job: Job, processes: int) -> Iterator[Cl
 
 
 def _in_processes(paths: Sequence[Path], job: Job, processes: int) -> Iterator[Classified]:
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), _start_worker, (job,))
+    context = start_server()
+    ending = context.RawValue(c_bool, False)  # noqa: FBT003  as its type wants it
+    pool = ProcessPoolExecutor(processes, context, _start_worker, (job, ending))
+    length = max(1, min(_HANDFUL, len(paths) // (processes * _AHEAD)))
+    waiting: deque[Future[_Done]] = deque()
     try:
-        with without_interrupts():
-            wait([pool.submit(_nothing) for _ in range(processes)], timeout=0)
-        waiting: deque[Future[Classified]] = deque()
-        for path in paths:
-            waiting.append(pool.submit(_classify_in_worker, path))
-            if len(waiting) >= _WINDOW * processes:
-                yield waiting.popleft().result()
+        for at in range(0, len(paths), length):
+            waiting.append(pool.submit(_classify_in_worker, paths[at : at + length]))
+            if len(waiting) >= _AHEAD * processes:
+                yield from _taken(waiting.popleft())
         while waiting:
-            yield waiting.popleft().result()
+            yield from _taken(waiting.popleft())
     except BrokenProcessPool as error:
         raise UnavailableError(
             "a worker process was killed, most often for want of memory; use fewer --jobs"
         ) from error
     finally:
+        ending.value = True
         # To the end: workers that are left alone would hold our output open and wait for work for ever.
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-@contextmanager
-def without_interrupts() -> Iterator[None]:
-    """Processes that start in this block inherit that Ctrl-C is not for them; the terminal sends it to all."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _taken(done: Future[_Done]) -> Iterator[Classified]:
+    """What came of a handful, and then the reason why there is no more of it."""
+    classified, error = done.result()
+    yield from classified
+    if error is not None:
+        raise error
 
 
-def _nothing() -> None:
-    """Makes a pool start a process."""
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """What a worker process keeps. `ending` is set by the one that started it, when no more is wanted."""
+
+    vision: Vision
+    job: Job
+    ending: c_bool
 
 
-_worker: tuple[Vision, Job] | None = None
+_worker: _Worker | None = None
+_Done = tuple[list[Classified], UnavailableError | None]
 
 
-def _start_worker(job: Job) -> None:
+def _start_worker(job: Job, ending: c_bool) -> None:
     global _worker  # noqa: PLW0603  a process pool has no other place for what its workers keep
     cv2.setNumThreads(1)
-    _worker = job.vision(), job
+    _worker = _Worker(job.vision(), job, ending)
 
 
-def _classify_in_worker(path: Path) -> Classified:
+def _classify_in_worker(paths: Sequence[Path]) -> _Done:
     if _worker is None:
         raise RuntimeError("the worker was not started")
-    return classify(path, *_worker)
+    done: list[Classified] = []
+    for path in paths:
+        if _worker.ending.value:
+            break
+        try:
+            done.append(classify(path, _worker.vision, _worker.job))
+        except UnavailableError as error:
+            return done, error
+    return done, None

@@ -24,11 +24,12 @@ from typing import TYPE_CHECKING, Any
 
 from edge import __version__
 from edge.assembly import Vision
-from edge.batch import Classified, Job, classify, without_interrupts
+from edge.batch import Classified, Job, classify
 from edge.errors import MaskgateError, ModelError, UnavailableError, UsageError
 from edge.messages import Models, failed_image_record, shown
 from edge.settings import MqttSettings, WebSettings
 from edge.vision.cards import file_sha256
+from edge.workers import without_interrupts
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -41,6 +41,7 @@ FLOORS = [
     "vision",
     "backoff",
     "newfile",
+    "workers",
     "settings",
     "errors",
 ]

@@ -77,6 +77,11 @@ def classify(
 
     Ends with 1 if a picture could not be read; each is named on stderr and in its record.
     """
+    from edge.workers import start_server
+
+    if jobs > 1 and engine == "local":
+        start_server()  # first: it imports what the workers need while the same is imported here
+
     from edge.batch import Job, find_pictures
     from edge.mirror import Mirror
     from edge.report.writer import THUMBNAIL_PX

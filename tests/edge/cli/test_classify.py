@@ -178,6 +178,33 @@ def test_ctrl_c_ends_with_what_was_done(pictures: Path, tmp_path: Path) -> None:
     assert "Traceback" not in errors
 
 
+def test_workers_import_nothing_from_where_the_user_is(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("open('imported', 'w')")
+    program = "import sys; sys.path.remove(''); from edge.cli import main; main()"  # as an installed program begins
+
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            program,
+            "classify",
+            str(pictures / "nobody.jpg"),
+            str(pictures / "bare.jpg"),
+            "--jobs=2",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=ENVIRONMENT,
+        check=False,
+    )
+
+    assert done.returncode == 0
+    assert len(records(done.stdout)) == 2
+    assert not (tmp_path / "imported").exists()
+
+
 def test_a_reader_that_goes_away_is_no_error_of_ours(pictures: Path, tmp_path: Path) -> None:
     for number in range(300):
         (tmp_path / f"{number:03d}.jpg").symlink_to(pictures / "bare.jpg")

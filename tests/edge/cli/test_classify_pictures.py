@@ -194,6 +194,19 @@ def test_a_copy_for_which_there_is_no_room_ends_the_run(pictures: Path, tmp_path
     assert not [name for name in left_in(tmp_path) if "part" in name or "masked" in name]
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_what_was_done_before_there_was_no_room_is_written(pictures: Path, tmp_path: Path, jobs: str) -> None:
+    (tmp_path / "photos").mkdir()
+    for each in range(24):
+        source = "masked.png" if each == 2 else "nobody.jpg"
+        (tmp_path / "photos" / f"{each:02d}{Path(source).suffix}").symlink_to(pictures / source)
+
+    done = limited(100, "classify", tmp_path / "photos", "--annotate", tmp_path / "out", "--jobs", jobs)
+
+    assert done.returncode == 69
+    assert [Path(json.loads(line)["path"]).name for line in done.stdout.splitlines()] == ["00.jpg", "01.jpg"]
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_ctrl_c_leaves_a_report_of_what_was_done(
