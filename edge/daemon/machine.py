@@ -8,7 +8,11 @@ from pathlib import Path
 _THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
 _PLATFORM = Path("/sys/devices/platform")
 _THROTTLED = "soc*/soc*:firmware/get_throttled"
-"""raspberrypi/linux pull request 2397; the Pi 5 has an address in the names."""
+"""Of Raspberry Pi's own kernel (raspberrypi/linux pull request 2397), not of the mainline one.
+
+Up to the Pi 4 it is `soc/soc:firmware/get_throttled`. Other names of the parent are tried too, for device trees of
+newer boards have an address in them; what it is called on a Pi 5 has not been seen, and there None may be all one gets.
+"""
 _THROTTLED_NOW = 0b1111
 """Under-voltage, frequency capped, throttled, soft temperature limit; the bits from 16 on remember the past."""
 
@@ -20,7 +24,7 @@ def temperature_c() -> float | None:
 
 
 def throttled() -> bool | None:
-    """Whether a Raspberry Pi runs slower than it could, for heat or weak power; None on other boards."""
+    """Whether a Raspberry Pi's firmware reports weak power or less speed, now; None where the kernel does not tell."""
     text = "".join(_read(path) for path in sorted(_PLATFORM.glob(_THROTTLED))[:1])
     try:
         return bool(int(text, 16) & _THROTTLED_NOW)

@@ -99,7 +99,9 @@ def _device(status: Status) -> Iterator[Metric]:
     if status.temperature_c is not None:
         yield GaugeMetricFamily("maskgate_temperature_celsius", "Of the processor.", status.temperature_c)
     if status.throttled is not None:
-        yield GaugeMetricFamily("maskgate_throttled", "1 while the board runs slower than it could.", status.throttled)
+        yield GaugeMetricFamily(
+            "maskgate_throttled", "1 while the firmware reports weak power or less speed.", status.throttled
+        )
 
 
 def _latency(latency: Latency) -> Metric:
