@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,11 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.assembly import Vision, load_classifier_of, load_detector_of
+from edge.cold_start import cold_start_s
 from edge.errors import UsageError
-from edge.messages import Models, image_record
+from edge.messages import Event, EventFace, FrameSize, Models, box_field, image_record, uuid7
+from edge.outbox import Entry, Outbox
 from edge.people import DecisionRule, People
 from edge.settings import Settings
 from edge.sources.demo import DemoCapture
+from edge.vision.analyzer import Face
 from edge.vision.cards import load_card
 from edge.vision.classifier import MaskClassifier
 from edge.vision.detector import FaceDetector
@@ -31,6 +37,7 @@ _WARM_UP = 5
 _FEWEST = 20
 _FRAME_IN_THE_MIDDLE = 21
 _FRAMES_A_SECOND = 10
+_MOST_MESSAGES, _OLDEST_S = 100_000, 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ class Measurement:
     """`whole` is a picture from pixels to labels; `frames_per_s` is what one thread keeps up with.
 
     `over_networks` is how many times as long `whole` takes as the two networks alone; None for a YuNet file.
+    `cold_start_s` is from the start of the daemon's process to READY.
     """
 
     runtime: str
@@ -55,6 +63,7 @@ class Measurement:
     stages: dict[str, Timing]
     frames_per_s: float
     over_networks: float | None
+    cold_start_s: float
     rss_mb: float
 
     def as_json(self) -> dict[str, Any]:
@@ -70,7 +79,7 @@ def demo_frame() -> Image:
 
 
 def measure(settings: Settings, picture: Path | None, seconds: float, rss_mb: Callable[[], float]) -> Measurement:
-    """Times decoding, resizing, detector, crop, classifier, tracking and writing a record apart, and the whole.
+    """Times decoding, resizing, detector, crop, classifier, tracking, a record and the outbox apart, and the whole.
 
     Args:
         settings: which models.
@@ -81,33 +90,36 @@ def measure(settings: Settings, picture: Path | None, seconds: float, rss_mb: Ca
     Raises:
         UsageError: the picture cannot be read.
         ModelError: a model cannot be loaded.
+        UnavailableError: the daemon does not get ready.
     """
     image = demo_frame() if picture is None else decode(read_bytes(picture))
     data = cv2.imencode(".jpg", image)[1].tobytes()
     detector, classifier = load_detector_of(settings), load_classifier_of(settings)
     analyzer = Vision.load(settings).analyzer
-    found = detector.detect(image)
-    if not found:
+    found, faces = detector.detect(image), analyzer.analyze(image)
+    if not faces:
         raise UsageError(
             f"{picture or 'demo scene'}: no face is found in it; a bench without one would show half of the work"
         )
     size = image.shape[1], image.shape[0]
     models = Models(detector=detector.model.identity, classifier=classifier.model.identity)
     crop = classifier.crop(image, found[0].box, classifier.card.crop.margin)
-    faces = analyzer.analyze(image)
     people, ticks = People(DecisionRule(), "bench"), count()
+    event = _event(faces[0], size, models)
     calls: dict[str, Callable[[], object]] = {
         "decode": lambda: decode(data),
         "detector": lambda: detector.detect(image),
         "crop": lambda: classifier.crop(image, found[0].box, classifier.card.crop.margin),
         "classifier": lambda: classifier.judge(crop),
-        "track": lambda: people.update(
-            found, next(ticks) / _FRAMES_A_SECOND, image.shape[1::-1], lambda _: faces[0] if faces else None
-        ),
+        "track": lambda: people.update(found, next(ticks) / _FRAMES_A_SECOND, image.shape[1::-1], lambda _: faces[0]),
         "record": lambda: image_record("a.jpg", size, faces, 0.0, models).to_json(),
         "whole": lambda: analyzer.analyze(image),
     } | _networks(detector, classifier, image, crop)
-    stages = _time(calls, seconds)
+    with (
+        tempfile.TemporaryDirectory(prefix="maskgate-bench-") as folder,
+        closing(Outbox(Path(folder) / "outbox.sqlite3", _MOST_MESSAGES, _OLDEST_S)) as outbox,
+    ):
+        stages = _time(calls | {"outbox": lambda: outbox.add([Entry((event,))], None)}, seconds)
     bare = stages.get("networks")
     return Measurement(
         runtime=runtime_name(),
@@ -116,7 +128,30 @@ def measure(settings: Settings, picture: Path | None, seconds: float, rss_mb: Ca
         stages=stages,
         frames_per_s=round(1000 / stages["whole"].p50_ms, 1),
         over_networks=None if bare is None else round(stages["whole"].p50_ms / bare.p50_ms, 2),
+        cold_start_s=round(cold_start_s(settings), 2),
         rss_mb=rss_mb(),
+    )
+
+
+def _event(face: Face, size: tuple[int, int], models: Models) -> Event:
+    """What the daemon says of a face."""
+    now = datetime.now(UTC)
+    return Event(
+        id=uuid7(int(now.timestamp() * 1000)),
+        seq=0,
+        device="bench",
+        source="bench",
+        event_type=face.label,
+        p_mask=face.p_mask,
+        time=now,
+        clock_synced=True,
+        track=None,
+        face=EventFace(
+            box=box_field(face.box), score=face.score or 1.0, frame=FrameSize(width=size[0], height=size[1])
+        ),
+        image=None,
+        latency_ms=0.0,
+        model=models,
     )
 
 

@@ -25,6 +25,7 @@ FLOORS = [
     "sinks",
     "mirror",
     "bench",
+    "cold_start",
     "fleet",
     "heard",
     "assembly",

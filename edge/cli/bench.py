@@ -21,7 +21,7 @@ from edge.settings import load_settings
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @config_option
 def bench(image: Path | None, seconds: float, as_json: bool, config: Path | None) -> None:  # noqa: FBT001
-    """Measure this machine: each stage in milliseconds, frames a second, memory, on one thread."""
+    """Measure this machine: stages in milliseconds, frames a second, memory, on one thread; a start of the daemon."""
     import cv2
 
     from edge.bench import measure
@@ -38,4 +38,4 @@ def bench(image: Path | None, seconds: float, as_json: bool, config: Path | None
         click.echo(f"{name:<12}{timing.p50_ms:>9.2f}{timing.p95_ms:>9.2f}{timing.calls:>8}")
     if measured.over_networks is not None:
         click.echo(f"whole is {measured.over_networks} times the two networks alone")
-    click.echo(f"{measured.frames_per_s} frames/s, {measured.rss_mb} MB")
+    click.echo(f"{measured.frames_per_s} frames/s, {measured.rss_mb} MB, {measured.cold_start_s} s from start to READY")

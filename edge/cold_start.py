@@ -1,0 +1,82 @@
+"""How long the daemon takes from the start of its process to READY, as systemd hears it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import edge
+from edge.errors import UnavailableError
+from edge.settings import Settings
+
+_LIMIT_S = 60.0
+
+
+def cold_start_s(settings: Settings) -> float:
+    """Starts a daemon with the models of `settings` on the demo scene, without a broker, and ends it.
+
+    What it reads from the disk may still be in memory from the last time; the first start after a boot takes longer.
+
+    Raises:
+        UnavailableError: it does not get ready.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="maskgate-bench-") as name,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear,
+    ):
+        folder = Path(name)
+        ear.bind(str(folder / "notify"))
+        ear.settimeout(_LIMIT_S)
+        config = folder / "maskgate.toml"
+        config.write_text(_config(settings, folder), encoding="utf-8")
+        began = time.monotonic()
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "edge", "run", "--config", str(config)],
+            cwd=Path(edge.__file__).parents[1],
+            env=_environment(folder / "notify"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            while b"READY=1" not in ear.recv(4096).splitlines():
+                pass
+            return time.monotonic() - began
+        except TimeoutError as error:
+            raise UnavailableError(f"the daemon did not get ready in {_LIMIT_S:.0f} s") from error
+        finally:
+            daemon.terminate()
+            daemon.wait()
+
+
+def _config(settings: Settings, folder: Path) -> str:
+    """A string of JSON is one of TOML, too."""
+    return "\n".join(
+        [
+            f'device_id = "bench"\nstate_dir = {json.dumps(str(folder / "state"))}',
+            f"[detector]\nmodel = {json.dumps(_absolute(settings.detector.model))}",
+            f"[classifier]\nmodel = {json.dumps(_absolute(settings.classifier.model))}",
+            '[mqtt]\nhost = ""',
+            '[[sources]]\nname = "demo"\nkind = "camera"\nurl = "demo:"',
+        ]
+    )
+
+
+def _absolute(model: str) -> str:
+    """The daemon runs in another folder than this process."""
+    return str(Path(model).resolve()) if Path(model).suffix else model
+
+
+def _environment(ear: Path) -> dict[str, str]:
+    """Nothing of it configures the daemon."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("MASKGATE_") and name not in ("CREDENTIALS_DIRECTORY", "WATCHDOG_USEC")
+    }
+    return kept | {"NOTIFY_SOCKET": str(ear)}
