@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from edge.errors import ModelError
 from edge.vision.cards import ModelCard, load_card
 from edge.vision.detector import Detection
-from edge.vision.geometry import Box, Image
+from edge.vision.geometry import Box, Image, resized
 from edge.vision.tflite import TfliteModel
 
 
@@ -93,7 +93,7 @@ class Letterbox:
         pixels[size[1] :] = self._background
         pixels[: size[1], size[0] :] = self._background
         # Colours are swapped after the picture has become small.
-        cv2.cvtColor(_resized(image, size), cv2.COLOR_BGR2RGB, dst=pixels[: size[1], : size[0]])
+        cv2.cvtColor(resized(image, size), cv2.COLOR_BGR2RGB, dst=pixels[: size[1], : size[0]])
         return width / size[0], height / size[1]
 
 
@@ -221,18 +221,3 @@ def _middles(rows: int, columns: int) -> NDArray[np.float64]:
 def _rows(array: NDArray[Any]) -> Any:
     """OpenCV's type stubs want sequences; it takes arrays, and faster."""
     return array
-
-
-def _resized(image: Image, size: tuple[int, int]) -> Image:
-    """Resizes in at most two cheap steps: whole-number area averaging first, for less would alias, then linear.
-
-    Area averaging by any other ratio takes four times as long.
-    """
-    factor = min(image.shape[1] // size[0], image.shape[0] // size[1])
-    if factor >= 2:
-        height, width = image.shape[0] // factor * factor, image.shape[1] // factor * factor
-        inner = (width // factor, height // factor)
-        image = np.asarray(cv2.resize(image[:height, :width], inner, interpolation=cv2.INTER_AREA), np.uint8)
-    if (image.shape[1], image.shape[0]) == size:
-        return image
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)

@@ -64,7 +64,7 @@ def face_input(image: Image, box: Box, margin: float, size: tuple[int, int]) -> 
         size: width and height of the result in pixels.
 
     Returns:
-        RGB, shape (size[1], size[0], 3). Shrunk by area averaging, enlarged linearly.
+        RGB, shape (size[1], size[0], 3).
     """
     side = max(1, round(max(box.width, box.height) * (1 + 2 * margin)))
     if side > _LARGEST_SIDE:
@@ -93,5 +93,19 @@ def face_input(image: Image, box: Box, margin: float, size: tuple[int, int]) -> 
             ),
             np.uint8,
         )
-    method = cv2.INTER_AREA if side > max(size) else cv2.INTER_LINEAR
-    return np.asarray(cv2.cvtColor(cv2.resize(inside, size, interpolation=method), cv2.COLOR_BGR2RGB), np.uint8)
+    return np.asarray(cv2.cvtColor(resized(inside, size), cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def resized(image: Image, size: tuple[int, int]) -> Image:
+    """Resizes in at most two cheap steps: whole-number area averaging first, for less would alias, then linear.
+
+    Area averaging by any other ratio takes four times as long.
+    """
+    factor = min(image.shape[1] // size[0], image.shape[0] // size[1])
+    if factor >= 2:
+        height, width = image.shape[0] // factor * factor, image.shape[1] // factor * factor
+        inner = (width // factor, height // factor)
+        image = np.asarray(cv2.resize(image[:height, :width], inner, interpolation=cv2.INTER_AREA), np.uint8)
+    if (image.shape[1], image.shape[0]) == size:
+        return image
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
