@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge.vision.geometry import Box, intersection_over_union
+from edge.vision.detector import Detection
+from edge.vision.geometry import Box, covered, intersection_over_union
 
 Size = tuple[int, int]
 """Width and height of a frame in pixels."""
 
+_SEEN_THROUGH = 0.6
+"""Of a face that lies inside another: more cannot be, for the nearer one would hide it; it is one face found twice."""
 _MIN_OVERLAP = 0.2
 _STEP = 1.0
 """How far a face may be from where it was expected, in lengths of its longer side."""
@@ -25,9 +28,11 @@ _FORESIGHT_S = 1.0
 _VELOCITY_SHARE = 0.5
 """Of the newest observation in the velocity; the rest is what was known."""
 _EDGE_PX = 2
-_LEAVING = 0.3
-"""Lengths a second towards the edge of the frame that was touched last: who is lost then has left."""
+_LEAVING = 0.8
+"""Lengths a second towards the edge of the frame that was touched last: a slow walk, and more than somebody sways."""
 _LOST_S = 0.25
+_TURNED, _TURNED_S = 0.25, 1.0
+"""Nobody who walks out turns on the spot: what comes in by so many lengths within this time is the next one."""
 
 
 class Motion:
@@ -38,6 +43,8 @@ class Motion:
         self.seen_at = at
         self._frame = frame
         self._velocity: tuple[float, float] | None = None
+        self._farthest_out: tuple[float, float] | None = None
+        """While it leaves: the least that it reached into the frame, in pixels, and when."""
 
     def expected(self, at: float) -> Box:
         """Where it should be at a time."""
@@ -57,6 +64,15 @@ class Motion:
                 known[1] + _VELOCITY_SHARE * (seen[1] - known[1]),
             )
         self.box, self.seen_at = box, at
+        edge = self._touched(box)
+        if edge is None or not self._leaves(box):
+            self._farthest_out = None
+        elif (
+            self._farthest_out is None
+            or at - self._farthest_out[1] > _TURNED_S
+            or self._reach_in(box, edge) <= self._farthest_out[0]
+        ):
+            self._farthest_out = self._reach_in(box, edge), at
 
     def rest(self, at: float) -> None:
         """It has not moved."""
@@ -72,7 +88,7 @@ class Motion:
         """
         expected, is_lost = self.expected(at), self.seen_at < before and at - self.seen_at > _LOST_S
         leaves = self._leaves(expected)
-        if is_lost and leaves:
+        if (is_lost and leaves) or self._comes_back(found):
             return 0.0
         overlap = intersection_over_union(expected, found)
         if overlap >= _MIN_OVERLAP:
@@ -82,9 +98,9 @@ class Motion:
             return 0.0  # near who leaves is the next one, who comes in
         (x, y), (other_x, other_y) = expected.centre, found.centre
         distance = max(abs(x - other_x), abs(y - other_y)) / max(longer, other)
-        return max(0.0, 1 - distance / self._reach(at))
+        return max(0.0, 1 - distance / self._step(at))
 
-    def _reach(self, at: float) -> float:
+    def _step(self, at: float) -> float:
         if self._velocity is not None:
             return _STEP
         return min(_LONGEST_FIRST_STEP, _FIRST_STEP + _FIRST_STEP_A_S * (at - self.seen_at))
@@ -101,6 +117,24 @@ class Motion:
         direction = min(gaps, key=lambda each: gaps[each])
         return direction if gaps[direction] <= _EDGE_PX else None
 
+    def _reach_in(self, box: Box, edge: tuple[int, int]) -> float:
+        """How far into the frame a box at an edge reaches."""
+        width, height = self._frame
+        return {
+            (-1, 0): box.x + box.width,
+            (1, 0): width - box.x,
+            (0, -1): box.y + box.height,
+            (0, 1): height - box.y,
+        }[edge]
+
+    def _comes_back(self, found: Box) -> bool:
+        """Whether this face would have turned round at the edge of the frame, had it been the one that was found."""
+        edge = self._touched(self.box)
+        if edge is None or self._farthest_out is None:
+            return False
+        back = self._reach_in(found, edge) - self._farthest_out[0]
+        return back > _TURNED * max(found.width, found.height)
+
     def _leaves(self, expected: Box) -> bool:
         """Whether the face is on its way out of the frame, or should be out of it by now."""
         (x, y), (width, height) = expected.centre, self._frame
@@ -110,6 +144,15 @@ class Motion:
         if edge is None or velocity is None:
             return False
         return edge[0] * velocity[0] + edge[1] * velocity[1] > _LEAVING * max(self.box.width, self.box.height)
+
+
+def distinct(found: Sequence[Detection]) -> list[Detection]:
+    """The faces of one frame, best first, without those that were found twice."""
+    kept: list[Detection] = []
+    for detection in sorted(found, key=lambda each: -each.score):
+        if all(covered(detection.box, other.box) < _SEEN_THROUGH for other in kept):
+            kept.append(detection)
+    return kept
 
 
 def join(motions: Sequence[Motion], boxes: Sequence[Box], at: float, before: float) -> dict[int, int]:

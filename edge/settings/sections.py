@@ -96,7 +96,7 @@ class ClassifierSettings(_Section):
 
 
 class DecisionSettings(_Section):
-    """When a person's verdict is sure: frames that count, and the share of them that must agree."""
+    """When a person's verdict is sure: frames that have decided, and the share of all votes that must agree."""
 
     min_frames: int = Field(default=3, ge=1, le=1000)
     agreement: float = Field(default=0.6, gt=0.5, le=1)

@@ -43,14 +43,21 @@ def whole(image: Image) -> Box:
     return Box(0, 0, image.shape[1], image.shape[0])
 
 
-def intersection_over_union(a: Box, b: Box) -> float:
-    """Overlap of two boxes, 0 (apart) to 1 (the same)."""
+def _shared(a: Box, b: Box) -> int:
     width = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
     height = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
+    return max(0, width) * max(0, height)
+
+
+def intersection_over_union(a: Box, b: Box) -> float:
+    """Overlap of two boxes, 0 (apart) to 1 (the same)."""
+    shared = _shared(a, b)
     return shared / (a.width * a.height + b.width * b.height - shared)
+
+
+def covered(a: Box, b: Box) -> float:
+    """How much of the smaller of two boxes lies inside the other, 0 to 1."""
+    return _shared(a, b) / min(a.width * a.height, b.width * b.height)
 
 
 def face_input(image: Image, box: Box, margin: float, size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ import resource
 import numpy as np
 import pytest
 
-from edge.vision.geometry import Box, face_input, intersection_over_union, whole
+from edge.vision.geometry import Box, covered, face_input, intersection_over_union, whole
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,15 @@ def test_a_box_is_clipped_to_the_picture(box: Box, clipped: Box | None) -> None:
 )
 def test_overlap_is_intersection_over_union(other: Box, overlap: float) -> None:
     assert intersection_over_union(Box(0, 0, 10, 10), other) == pytest.approx(overlap)
+
+
+@pytest.mark.parametrize(
+    ("other", "share"),
+    [(Box(0, 0, 10, 10), 1.0), (Box(5, 0, 10, 10), 0.5), (Box(10, 0, 10, 10), 0.0), (Box(2, 2, 5, 5), 1.0)],
+)
+def test_covered_is_the_shared_part_of_the_smaller_box(other: Box, share: float) -> None:
+    assert covered(Box(0, 0, 10, 10), other) == pytest.approx(share)
+    assert covered(other, Box(0, 0, 10, 10)) == pytest.approx(share)
 
 
 def test_the_input_of_a_model_is_the_square_around_the_face_in_rgb() -> None:

@@ -5,42 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from edge.people import DecisionRule, Judge, People, Verdict
+from edge.people import DecisionRule, People
 from edge.vision.analyzer import Face
 from edge.vision.classifier import Label
 from edge.vision.detector import Detection
 from support.faces import face
-
-FRAME_S = 0.1
-FRAME = (1280, 720)
-RULE = DecisionRule(min_frames=3, agreement=0.6, forget_after_s=2.0)
-
-
-def update(people: People, faces: Sequence[Face], at: float) -> list[Verdict]:
-    """One frame; the classifier says of each face what the scene says."""
-    found = [Detection(each.box, 0.9) for each in faces]
-    return people.update(found, at, FRAME, judge_of(faces))
-
-
-def judge_of(faces: Sequence[Face]) -> Judge:
-    known = {each.box: each for each in faces}
-    return lambda detection: known[detection.box]
-
-
-def verdicts(scene: Iterable[Sequence[Face]], rule: DecisionRule = RULE) -> list[tuple[int, Verdict]]:
-    """The verdicts with the number of the frame that made each sure."""
-    people = People(rule, "boot")
-    return [
-        (number, verdict) for number, faces in enumerate(scene) for verdict in update(people, faces, number * FRAME_S)
-    ]
-
-
-def labels(scene: Iterable[Sequence[Face]], rule: DecisionRule = RULE) -> list[Label]:
-    return [verdict.label for _, verdict in verdicts(scene, rule)]
-
-
-def nobody(frames: int) -> list[list[Face]]:
-    return [[] for _ in range(frames)]
+from support.people import FRAME, FRAME_S, RULE, labels, nobody, update, verdicts
 
 
 def test_a_person_who_stays_yields_one_verdict_as_soon_as_it_is_sure() -> None:
@@ -82,13 +52,6 @@ def test_a_single_odd_frame_does_not_decide() -> None:
     scene = [[face("no_mask")], *[[face("mask")]] * 5]
 
     assert labels(scene) == [Label.MASK]
-
-
-def test_uncertain_frames_delay_a_verdict_but_do_not_outvote_it() -> None:
-    said = verdicts([*[[face("uncertain")]] * 20, *[[face("mask")]] * 5])
-
-    assert [(number, verdict.label) for number, verdict in said] == [(22, Label.MASK)]
-    assert said[0][1].votes[Label.UNCERTAIN] == 20
 
 
 def test_who_leaves_undecided_is_uncertain() -> None:
@@ -134,7 +97,7 @@ def test_who_comes_near_enough_is_judged_from_then_on() -> None:
     far = [[face("uncertain", size=20, too_small=True)]] * 10
     near = [[face("no_mask", size=24 + number)] for number in range(5)]
 
-    assert [number for number, _ in verdicts([*far, *near])] == [12]
+    assert [number for number, _ in verdicts([*far, *near])] == [13]
 
 
 def test_ids_of_tracks_begin_with_what_the_start_drew_and_differ() -> None:
@@ -302,37 +265,3 @@ def test_a_face_that_flips_for_ever_is_not_news_each_time() -> None:
     scene = [[face("mask" if number // 30 % 2 else "no_mask")] for number in range(36000)]
 
     assert len(labels(scene)) <= 3
-
-
-def cut(label: str, x: int, y: int = 100, size: int = 60) -> list[Face]:
-    """A face as it is found when the frame cuts it; none where nothing of it is inside."""
-    whole = face(label, x=x, y=y, size=size)
-    box = whole.box.clipped(*FRAME)
-    return [] if box is None or box.width < size // 3 else [replace(whole, box=box)]
-
-
-def test_who_comes_in_where_another_has_just_left_is_another_person() -> None:
-    leaving = [cut("no_mask", x=200 - 20 * number) for number in range(13)]
-    coming = [cut("no_mask", x=-50 + 20 * number, y=140) for number in range(20)]
-
-    assert labels([*leaving, *coming]) == [Label.NO_MASK, Label.NO_MASK]
-
-
-def test_who_leaves_slowly_over_the_edge_is_still_one_person() -> None:
-    assert labels([cut("mask", x=60 - 3 * number) for number in range(60)]) == [Label.MASK]
-
-
-def test_a_runner_at_a_low_frame_rate_is_one_person() -> None:
-    assert labels([[face("mask", x=75 * number)] for number in range(8)]) == [Label.MASK]
-
-
-def test_who_paces_up_and_down_at_two_frames_a_second_is_one_person() -> None:
-    people = People(RULE, "boot")
-    said = [
-        verdict
-        for number in range(40)
-        for verdict in update(people, [face("mask", x=300 + 30 * abs(number % 6 - 3))], number * 0.5)
-    ]
-
-    assert [verdict.label for verdict in said] == [Label.MASK]
-    assert len(people.tracks()) == 1
