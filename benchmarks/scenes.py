@@ -52,6 +52,8 @@ class Person:
     """When the back of the head is seen, from the person's start."""
     changes_s: float | None = None
     """When the mask goes on or off, from the person's start."""
+    scratches: tuple[float, float] = (0.0, 0.0)
+    """When a hand is before the mouth, from the person's start."""
     boxes: dict[int, Box] = field(default_factory=dict)
     """Where the face is visible, by frame."""
 
@@ -110,6 +112,16 @@ def _hidden(box: Box, cover: Box) -> float:
     return max(0, width) * max(0, height) / (box.width * box.height)
 
 
+def _cover_mouth(head: Image, since_s: float) -> None:
+    """Draws a hand that rubs mouth and nose: four fingers of the colour between the eyes."""
+    height, width = head.shape[:2]
+    skin = head[height * 3 // 10 : height * 4 // 10, width * 4 // 10 : width * 6 // 10].mean(axis=(0, 1))
+    for finger in range(4):
+        middle = round(width * (0.35 + 0.1 * finger)), round(height * (0.68 + 0.03 * np.sin(9 * since_s)))
+        shade = 0.95 - 0.08 * (finger % 2)
+        cv2.ellipse(head, middle, (round(width * 0.06), round(height * 0.17)), 10, 0, 360, tuple(shade * skin), -1)
+
+
 def _paste(frame: Image, person: Person, since_s: float, frame_s: float) -> Box | None:
     """Draws a head; returns the box of its face if most of it is inside the frame."""
     x, y, height = person.place(since_s)
@@ -121,6 +133,8 @@ def _paste(frame: Image, person: Person, since_s: float, frame_s: float) -> Box 
     head = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     if person.away[0] <= since_s < person.away[1]:
         head = np.asarray(cv2.GaussianBlur(head, (0, 0), height / 5) * 0.4, np.uint8)
+    elif person.scratches[0] <= since_s < person.scratches[1]:
+        _cover_mouth(head, since_s)
     elif person.blur:
         before = person.place(since_s - frame_s / 2)
         length = max(1, round(person.blur * abs(x - before[0])))
@@ -221,7 +235,7 @@ class Director:
         return (lambda t: (start + sign * speed * height * t, y + 0.05 * height * np.sin(9 * t), height)), seconds
 
     def scene(self, kind: str, people: int, fps: float, size: tuple[int, int] = (640, 480)) -> Scene:
-        """A scene of `walk`, `fast`, `towards`, `cross`, `pillar`, `turn`, `blur`, `group`, `stay` or `change`."""
+        """A scene of one of `KINDS`."""
         pillars: tuple[tuple[int, int], ...] = ()
         if kind == "pillar":
             pillars = ((round(size[0] * 0.47), round(size[0] * 0.55)),)
@@ -232,7 +246,7 @@ class Director:
             cast += newcomers
             lasts = max(person.starts_s + person.lasts_s for person in newcomers) - at
             # Who vanishes in the middle of the picture has gone round a corner; the next one comes when that is told.
-            at += lasts + _GAP_S if kind in ("towards", "group") else self._draw.uniform(0.6, 1.0) * lasts
+            at += lasts + _GAP_S if kind in ("towards", "group", "edge") else self._draw.uniform(0.6, 1.0) * lasts
         return Scene(kind, fps, size, self._draw.choice(self._places), cast, pillars)
 
     def _walker(self, at: float, size: tuple[int, int], low: float, high: float, **more: object) -> Person:
@@ -354,5 +368,22 @@ class Director:
         person.lasts_s, person.changes_s = 16.0, self._draw.uniform(6, 9)
         return [person]
 
+    def _scratch(self, at: float, size: tuple[int, int]) -> list[Person]:
+        """Stands there and rubs nose and mouth for two seconds."""
+        person = self._stay(at, size)[0]
+        begins = self._draw.uniform(4, 8)
+        person.lasts_s, person.scratches = 14.0, (begins, begins + 2.0)
+        return [person]
 
-KINDS = ("walk", "fast", "towards", "cross", "pillar", "turn", "blur", "group", "stay", "change")
+    def _edge(self, at: float, size: tuple[int, int]) -> list[Person]:
+        """Stands at the edge of the picture, and sways out of it and back."""
+        width, height = size
+        tall, y = self._draw.uniform(0.25, 0.45) * height, self._draw.uniform(0.4, 0.5) * height
+        sign, pace = self._draw.choice([-1, 1]), self._draw.uniform(1.0, 2.5)
+        middle = 0.25 * tall if sign < 0 else width - 0.25 * tall
+        return [Person(self._head(), at, 12.0, lambda t: (middle + 0.25 * tall * np.sin(pace * t), y, tall))]
+
+
+KINDS = ("walk", "fast", "towards", "cross", "pillar", "turn", "blur", "group", "stay", "change", "scratch", "edge")
+STANDING = ("stay", "change", "scratch", "edge")
+"""Those in which each person takes long."""

@@ -10,6 +10,8 @@ number of people is known. All rules see the same faces of the same detector and
 - `weighted`: what the daemon does, with every frame looked at;
 - `maskgate`: what the daemon does, behind its gate: only where something changes.
 
+Clips are read as the daemon would read them, with what it says of those who are in sight when the film ends.
+
 An event belongs to the person whose face it shows, in the frame that it was seen in. A person counts when the face is
 visible, at least 24 pixels large and not mostly hidden, for at least six frames and half a second. Who changes in view
 may have two events, and the first must be of the first state.
@@ -19,13 +21,13 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-from scenes import KINDS, Director, Person, Scene
+from scenes import KINDS, STANDING, Director, Person, Scene
 
 from edge.assembly import Vision
 from edge.gate import Gate
@@ -39,7 +41,7 @@ from edge.vision.geometry import Box, Image, intersection_over_union
 RATES = {5.0: (1280, 720), 10.0: (640, 480), 30.0: (640, 480)}
 """Frames a second, and the size of the frames."""
 _LEAST_FRAMES, _LEAST_S = 6, 0.5
-_STILL_INTERVAL_S = 1 / CameraSource(kind="camera", name="x", url="x").still_fps
+_CAMERA = CameraSource(kind="camera", name="x", url="x")
 _BOTH = (Label.MASK, Label.NO_MASK)
 CLIPS: dict[str, tuple[int, int, tuple[Label, ...]]] = {
     "one_masked_shop.mp4": (1, 1, (Label.MASK,)),
@@ -112,7 +114,7 @@ class Gated:
     """The daemon's way of a frame."""
 
     def __init__(self) -> None:
-        self.gate, self.people = Gate(_STILL_INTERVAL_S), People(DecisionRule(), "maskgate")
+        self.gate, self.people = Gate(1 / _CAMERA.still_fps), People(DecisionRule(), "maskgate")
         self.frames = self.looks = 0
 
     def __call__(self, look: Look) -> list[Verdict]:
@@ -206,7 +208,7 @@ def scenes(options: argparse.Namespace, analyzer: Analyzer) -> None:
     looks = frames = 0
     for kind in options.kinds:
         for fps, size in RATES.items():
-            count = max(2, options.people // (3 if kind in ("stay", "change") else 1))
+            count = max(2, options.people // (3 if kind in STANDING else 1))
             scene, by_name = director.scene(kind, count, fps, size), rules()
             said: dict[str, list[tuple[int, int, Verdict]]] = defaultdict(list)
             seen_in: dict[tuple[Box, float], int] = {}
@@ -234,19 +236,30 @@ def scenes(options: argparse.Namespace, analyzer: Analyzer) -> None:
     print(f"the gate let {looks} of {frames} frames through")
 
 
+def clip_looks(path: Path, analyzer: Analyzer) -> Iterator[Look]:
+    """The frames that a camera with the default `max_fps` takes of a clip, and an empty one when all are forgotten."""
+    capture = cv2.VideoCapture(str(path))
+    fps = capture.get(cv2.CAP_PROP_FPS) or 25.0
+    number, due, image = 0, 0.0, None
+    while capture.grab():
+        at = number / fps
+        if at >= due:
+            image = np.asarray(capture.retrieve()[1], np.uint8)
+            yield look_at(image, at, analyzer)
+            due = max(due + 1 / _CAMERA.max_fps, at)
+        number += 1
+    if image is not None:
+        yield Look(np.zeros_like(image), (), {}, number / fps + DecisionRule().forget_after_s)
+
+
 def clips(data: Path, analyzer: Analyzer) -> None:
     print(f"{'clip':<34}{'people':>7}{'frame':>7}{'count':>7}{'weighted':>9}{'maskgate':>9}{'wrong':>7}  verdicts")
     for name, (people, most, right) in CLIPS.items():
-        capture = cv2.VideoCapture(str(data / "clips" / name))
-        fps = capture.get(cv2.CAP_PROP_FPS) or 25.0
-        by_name, number = rules(), 0
+        by_name = rules()
         said: dict[str, list[tuple[float, Verdict]]] = defaultdict(list)
-        while capture.grab():
-            if number % max(1, round(fps / 10)) == 0:
-                look = look_at(np.asarray(capture.retrieve()[1], np.uint8), number / fps, analyzer)
-                for rule_name, rule in by_name.items():
-                    said[rule_name] += [(look.at, each) for each in rule(look) if each.label is not Label.UNCERTAIN]
-            number += 1
+        for look in clip_looks(data / "clips" / name, analyzer):
+            for rule_name, rule in by_name.items():
+                said[rule_name] += [(look.at, each) for each in rule(look) if each.label is not Label.UNCERTAIN]
         ours = said["maskgate"]
         wrong = sum(verdict.label not in right for _, verdict in ours)
         words = ", ".join(f"{at:.1f} s {each.label} ({each.track_id.split('-')[1]})" for at, each in ours)
