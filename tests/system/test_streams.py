@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from support.broker import Mosquitto, Subscriber, subscribed
 from support.components import eventually, free_port, require_shared
 from support.daemon import running, write_config
 from support.streams import MjpegServer, jpegs_of, rtsp_server
+
+FORGOTTEN_S = 3.0
+"""After a film has ended: `forget_after_s`, and a second for the event to arrive."""
 
 CAMERA = '[[sources]]\nname = "door"\nkind = "camera"\nurl = "{url}"\n'
 
@@ -51,6 +55,27 @@ def test_a_file_is_played_once_at_its_own_pace(
     assert {event["event_type"] for event in events} == expected
     assert status["sources"][0]["error"].endswith("the file has been played to its end")
     assert all(event["track"]["frames"] >= 3 for event in events)
+
+
+@pytest.mark.parametrize(
+    ("clip", "expected"),
+    [
+        ("one_masked_shop.mp4", ["mask"]),  # blurred things behind him
+        ("unmasked_gesture.mkv", ["no_mask"]),  # a skull on his shirt
+        ("two_unmasked_walking.gif", ["no_mask", "no_mask"]),  # sure of neither before the film ends
+    ],
+)
+def test_each_person_of_a_clip_yields_one_event(
+    tmp_path: Path, broker: Mosquitto, clip: str, expected: list[str]
+) -> None:
+    config = config_for(tmp_path, broker.port, str(require_shared("data", "clips", clip)), "face_detector")
+    with subscribed(tmp_path, broker.port) as subscriber, running(config):
+        eventually(lambda: source_state(subscriber) == "lost", 40)
+        time.sleep(FORGOTTEN_S)
+        events = [message.json() for message in subscriber.received("/event")]
+
+    assert [event["event_type"] for event in events] == expected
+    assert len({event["track"]["id"] for event in events}) == len(expected)
 
 
 def test_an_mjpeg_stream_yields_one_event_for_a_person_who_stays(
