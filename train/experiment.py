@@ -21,6 +21,7 @@ from train.recipes import BalancedRecipe, PlainRecipe, Recipe
 from train.regions import RegionCache, RegionFile
 from train.runs import EpochRecord, RunFolder, RunSettings
 from train.samples import Sample
+from train.teacher import teacher_of
 from train.validation import ValidationSet
 
 DEFAULT_PRESETS = {"mobilenet_v2": "maskgate", "cnn3": "bangkit", "cnn4": "fakhrezi"}
@@ -44,6 +45,7 @@ class Choices:
     landmarks: Path | None = None
     hard_run: Path | None = None
     start: Path | None = None
+    teacher: Path | None = None
     objects: Path | None = None
     traps: Path | None = None
     seed: int = 1
@@ -119,9 +121,10 @@ def fit(
     margin = preset.margin if preset.steps else None
     judge = ValidationSet(validation, RegionFile(validation_file), preset.labels, preset.size, margin, preset.metric)
     model = _network(preset, choices, settings)
+    teacher = teacher_of(RunFolder(choices.teacher), settings) if choices.teacher else None
     note(f"{preset.arch}, {model.count_params():,} parameters, {recipe.steps} batches of {preset.batch} an epoch")
     run.write_settings(settings)
-    return Trainer(model, preset, recipe, judge, run, progress).train()
+    return Trainer(model, preset, recipe, judge, run, progress, teacher).train()
 
 
 def _regions(cache: RegionCache, samples: Sequence[Sample], dataset: Dataset, note: Note) -> tuple[list[Sample], Path]:
@@ -183,6 +186,7 @@ def _settings(name: str, preset: Preset, manifest: Path, run: RunFolder, choices
         "steps": preset.steps,
         "hard_examples_of": choices.hard_run.name if choices.hard_run else "",
         "start": earlier.command if earlier else "",
+        "teacher": RunFolder(choices.teacher).settings().command if choices.teacher else "",
         "objects": choices.objects.name if choices.objects else "",
         "traps": choices.traps.name if choices.traps else "",
         "phases": [f"{p.name}: {p.epochs} epochs, {p.optimizer} {p.rate:g} {p.decay}" for p in preset.phases],

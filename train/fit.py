@@ -17,6 +17,7 @@ from train.batches import BatchHelper
 from train.presets import Phase, Preset
 from train.recipes import Recipe
 from train.runs import EpochRecord, RunFolder
+from train.teacher import Teacher
 from train.validation import ValidationSet, predict
 
 _MOMENTUM = 0.95
@@ -48,6 +49,8 @@ class Trainer:
         recipe: the training batches.
         validation: never the test part.
         run: where everything is written.
+        teacher: a larger network whose answers are learned, too; the history's training accuracy is then how often the
+            network agrees with label and teacher taken together.
     """
 
     def __init__(
@@ -58,9 +61,11 @@ class Trainer:
         validation: ValidationSet,
         run: RunFolder,
         progress: Progress,
+        teacher: Teacher | None = None,
     ) -> None:
         self._model, self._preset, self._recipe = model, preset, recipe
         self._validation, self._run, self._progress = validation, run, progress
+        self._teacher = teacher
         self._average = WeightAverage(preset.average)
         self._records: list[EpochRecord] = []
         self._best = -math.inf
@@ -100,7 +105,10 @@ class Trainer:
             values = (pixels.astype(np.float32) - self._preset.pixels.zero_point) * np.float32(
                 self._preset.pixels.scale
             )
-            loss, accuracy = self._model.train_on_batch(values, _wanted(targets, self._preset))
+            wanted = _wanted(targets, self._preset)
+            if self._teacher:
+                wanted = self._teacher.soften(values, wanted)
+            loss, accuracy = self._model.train_on_batch(values, wanted)
             # Keras gives the figures of this batch alone.
             seen, losses, hits = seen + len(targets), losses + loss * len(targets), hits + accuracy * len(targets)
             if self._preset.average and step % EVERY == 0:

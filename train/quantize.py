@@ -47,7 +47,7 @@ def int8_file(model: Model, representative: Dataset, settings: RunSettings) -> b
     converter = converter_of(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: (
-        [scaled(view, settings.pixels)[np.newaxis]] for view in _views(representative, settings)
+        [scaled(view, settings.pixels)[np.newaxis]] for view in representative_views(representative, settings)
     )
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.uint8
@@ -64,7 +64,7 @@ def converter_of(model: Model) -> Any:
     return tf.lite.TFLiteConverter.from_keras_model(with_probabilities(model))
 
 
-def _views(dataset: Dataset, settings: RunSettings) -> Iterator[NDArray[np.uint8]]:
+def representative_views(dataset: Dataset, settings: RunSettings) -> Iterator[NDArray[np.uint8]]:
     """The representative pictures at margins from tight to loose, after one black and one white picture.
 
     The two fix the input's range at 0 to 255, so that raw bytes mean what they say.

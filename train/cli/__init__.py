@@ -19,6 +19,7 @@ _COMMANDS = {
     "fit": ("train.cli.fit", "Trains a network."),
     "export": ("train.cli.export", "Writes the int8 model and its card."),
     "evaluate": ("train.cli.evaluate", "Measures an int8 model on a part of a manifest."),
+    "thaw": ("train.cli.thaw", "Makes a run to go on from of an int8 model whose run is gone."),
     "report": ("train.cli.report", "Curves, confusion matrix, calibration, worst mistakes as one HTML file."),
 }
 _DETECTOR = ("train.detector.cli", "The same for the face detector.")

@@ -39,6 +39,11 @@ from edge.errors import UsageError
     help="An earlier run of the same split and network, from whose best weights this one goes on.",
 )
 @click.option(
+    "--teacher",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A run of a larger network on the same split, whose answers are learned beside the labels.",
+)
+@click.option(
     "--objects",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder of PNG files with transparency that show no face.",
@@ -62,6 +67,7 @@ def fit(
     landmarks: Path | None,
     hard_run: Path | None,
     start: Path | None,
+    teacher: Path | None,
     objects: Path | None,
     traps: Path | None,
     epochs: int | None,
@@ -86,6 +92,7 @@ def fit(
         landmarks=landmarks,
         hard_run=hard_run,
         start=start,
+        teacher=teacher,
         objects=objects,
         traps=traps,
         seed=seed,

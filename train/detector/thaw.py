@@ -49,7 +49,7 @@ def thaw(model: Path, pictures: Iterable[NDArray[np.uint8]]) -> Any:
     Raises:
         ModelError: the file is not of this network.
     """
-    kernels = _kernels(model.read_bytes())
+    kernels = read_kernels(model.read_bytes())
     network = build()
     folds = [layer.name for layer in network.layers if layer.name.endswith(("_bn", "_BN")) or "_bn_" in layer.name]
     missing = sorted(set(folds) - kernels.keys())
@@ -69,11 +69,11 @@ def thaw(model: Path, pictures: Iterable[NDArray[np.uint8]]) -> Any:
         kernel, bias = kernel * wide.item(), bias * wide.item() + shift
     network.get_layer("score").set_weights([kernel, bias])
     network.get_layer("box").set_weights(list(kernels["box"]))
-    _unfold(network, {name: (ratios[name], kernels[name][1]) for name in folds}, pictures)
+    unfold(network, {name: (ratios[name], kernels[name][1]) for name in folds}, pictures)
     return network
 
 
-def _kernels(content: bytes) -> dict[str, tuple[Floats, Floats]]:
+def read_kernels(content: bytes) -> dict[str, tuple[Floats, Floats]]:
     """Kernel, in Keras's order of axes, and bias of each convolution, by the name of its normalisation or its own."""
     from tensorflow.lite.python import schema_py_generated as schema
 
@@ -115,8 +115,14 @@ def _ratio(kernel: Floats, base: Floats) -> Floats:
     return np.asarray((kernel * base).sum(axis=axis) / np.maximum(own, 1e-12), np.float32)
 
 
-def _unfold(network: Any, folded: dict[str, tuple[Floats, Floats]], pictures: Iterable[NDArray[np.uint8]]) -> None:
-    """Gives each normalisation statistics of its own, measured on the pictures, without changing the function."""
+def unfold(network: Any, folded: dict[str, tuple[Floats, Floats]], pictures: Iterable[NDArray[np.uint8]]) -> None:
+    """Gives each normalisation statistics of its own, measured on the pictures, without changing the function.
+
+    Args:
+        network: its convolutions hold the kernels of the file.
+        folded: by the normalisation's name, what its convolution was multiplied with and the bias of each channel.
+        pictures: RGB batches (n, height, width, 3), at least one.
+    """
     import keras
 
     layers = [network.get_layer(name) for name in folded]

@@ -24,7 +24,7 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
     code += "print(sorted({'tensorflow', 'keras', 'matplotlib', 'cv2', 'numpy', 'sklearn'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert result.stdout.splitlines()[-1] == "[]"
-    for command in ("inspect", "split", "fit", "export", "evaluate", "report"):
+    for command in ("inspect", "split", "fit", "export", "evaluate", "thaw", "report"):
         assert f"  {command} " in result.stdout
 
 

@@ -1,0 +1,64 @@
+"""A shipped classifier gives back a run that answers as the file does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="the training extra is not installed")
+
+from edge.errors import ModelError, UsageError
+from edge.sources.demo import masked, portrait
+from edge.vision.cards import bundled_models, load_card
+from edge.vision.geometry import Box, face_input
+from edge.vision.tflite import TfliteModel
+from train.runs import RunFolder
+from train.thaw import thaw
+from train.validation import predict
+
+_NAME = "mask_classifier.tflite"
+_VIEWS = [Box(140, 20, 256, 330), Box(100, 20, 330, 360), Box(180, 60, 170, 270), Box(0, 300, 200, 200)]
+"""In the bundled portrait: the face tight and loose, a part of it, and a corner of the jacket."""
+
+
+@pytest.fixture
+def file(tiny_manifest: Path, tmp_path: Path) -> Path:
+    """The bundled classifier with a card that says it was trained on the tiny split."""
+    from edge.vision.cards import file_sha256
+
+    shutil.copy(bundled_models() / _NAME, tmp_path / _NAME)
+    card = json.loads((bundled_models() / _NAME).with_suffix(".json").read_text())
+    card["training"]["data"]["sha256"] = file_sha256(tiny_manifest)
+    (tmp_path / _NAME).with_suffix(".json").write_text(json.dumps(card))
+    return tmp_path / _NAME
+
+
+def test_the_run_answers_as_the_file_but_for_what_export_added(file: Path, tiny_manifest: Path, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    thaw(file, tiny_manifest, run)
+    card, settings = load_card(file), run.settings()
+    assert (settings.size, settings.alpha, settings.labels) == (128, card.training["alpha"], card.labels)
+    assert settings.details["phases"] == card.training["phases"]
+    faces = [face for face in (portrait(), masked(portrait())) for _ in _VIEWS]
+    pictures = np.stack([face_input(face, box, 0.0, (128, 128)) for face, box in zip(faces, _VIEWS * 2, strict=True)])
+    shifts = np.array([card.training["logit_shifts"][label] for label in card.labels])
+    float_answers = predict(run.best_model(), pictures, settings.pixels) * np.exp(shifts)
+    float_answers /= float_answers.sum(axis=1, keepdims=True)
+    network = TfliteModel(file, card)
+    int8_answers = np.array([next(iter(network.invoke(picture).values())) for picture in pictures])
+    assert np.ptp(int8_answers[:, 0]) > 0.8  # Bare and masked are told apart.
+    assert np.abs(float_answers - int8_answers).mean() < 0.03
+
+
+def test_another_split_is_refused(tiny_manifest: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="another split"):
+        thaw(bundled_models() / _NAME, tiny_manifest, RunFolder(tmp_path / "run"))
+
+
+def test_a_seed_network_is_refused(tiny_model: Path, tiny_manifest: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no mobilenet_v2"):
+        thaw(tiny_model, tiny_manifest, RunFolder(tmp_path / "run"))
