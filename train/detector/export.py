@@ -16,7 +16,7 @@ from edge.errors import ModelError
 from edge.vision.face_detector import Letterbox
 from train.architectures import SYMMETRIC
 from train.detector.architecture import STRIDES, build
-from train.detector.float_detector import BACKGROUND, ENLARGE, decoding
+from train.detector.float_detector import BACKGROUND, ENLARGE, GROWTH, decoding
 from train.safety import check_file
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ MAX_BYTES: Final = 1_500_000
 
 SUREST: Final = 6.0
 """Logits are cut off at plus and minus this: scores from 0.002 to 0.998, in logit steps of 0.05."""
+
+_PHOTO_WIDTH: Final = 320
+"""Pixels: an input that has several times that width is calibrated on as many photos side by side, too."""
 
 _LICENCE: Final = (
     "Apache-2.0. Trained on pictures from public repositories, most of which state no clear licence (docs/detector.md "
@@ -51,7 +54,7 @@ class Provenance:
 
 
 def finished_network(weights: Path, size: tuple[int, int], line: Line) -> Any:
-    """The network with a fixed input, scores of 0..1, and the calibration inside the score layer.
+    """The network with a fixed input, scores of 0..1, and the calibration of scores and boxes inside the last layers.
 
     Args:
         weights: averaged weights of a run.
@@ -70,6 +73,8 @@ def finished_network(weights: Path, size: tuple[int, int], line: Line) -> Any:
     # Logits far below zero would take nearly all of the 256 steps: what is sure either way is cut off where the
     # converter can do it inside the convolution, and spread again.
     network.get_layer("score").set_weights([kernel * 3 / SUREST, (bias + SUREST) * 3 / SUREST])
+    kernel, bias = network.get_layer("box").get_weights()
+    network.get_layer("box").set_weights([kernel, bias + np.log([1, 1, GROWTH, GROWTH]).astype(np.float32)])
     spread = keras.layers.Conv2D(1, 1, name="spread")
     count, scores = len(STRIDES), []
     for stride, logits in zip(STRIDES, network.outputs, strict=False):
@@ -113,15 +118,24 @@ def quantise(network: Any, pictures: list[NDArray[np.uint8]]) -> bytes:
 def calibration_pictures(photos: list[Photo], size: tuple[int, int], count: int, seed: int) -> list[NDArray[np.uint8]]:
     """Training photos as the finished detector sees them.
 
+    Few photos fill a large input, and the ranges of activations would be those of its grey border: there every other
+    picture is a group of photos side by side.
+
     Args:
         photos: to draw from.
         size: input (height, width) in pixels.
         count: how many.
         seed: of the draw.
     """
-    order = np.random.default_rng(seed).permutation(len(photos))[:count]
-    box = Letterbox(size[1], size[0], BACKGROUND, ENLARGE)
-    return [box(photos[int(at)].pixels())[0] for at in order]
+    order = iter(np.random.default_rng(seed).permutation(len(photos)))
+    most = max(1, size[1] // _PHOTO_WIDTH)
+    pictures = []
+    for number in range(min(count, len(photos) // most**2)):
+        across = most if number % 2 else 1
+        box = Letterbox(size[1] // across, size[0] // across, BACKGROUND, ENLARGE)
+        rows = [np.hstack([box(photos[int(next(order))].pixels())[0] for _ in range(across)]) for _ in range(across)]
+        pictures.append(np.vstack(rows))
+    return pictures
 
 
 def checked_outputs(content: bytes, size: tuple[int, int]) -> list[str]:

@@ -44,7 +44,8 @@ def thaw(model: Path, pictures: Iterable[NDArray[np.uint8]]) -> Any:
         pictures: RGB batches (n, height, width, 3) on which the statistics are measured.
 
     Returns:
-        The `keras.Model` of `architecture.build`, with the file's calibration of scores still in its last layer.
+        The `keras.Model` of `architecture.build`, with the file's calibration of scores and growth of boxes still in
+        its last layers; training takes them back.
 
     Raises:
         ModelError: the file is not of this network.

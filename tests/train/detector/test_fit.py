@@ -16,9 +16,10 @@ from edge.vision.face_detector import MaskAwareFaceDetector  # noqa: E402
 from train.detector import export  # noqa: E402
 from train.detector.architecture import STRIDES, build, output_names  # noqa: E402
 from train.detector.calibrate import Line  # noqa: E402
+from train.detector.data import Photo  # noqa: E402
 from train.detector.feeder import Batch  # noqa: E402
 from train.detector.fit import FitOptions, Trainer  # noqa: E402
-from train.detector.float_detector import FloatDetector  # noqa: E402
+from train.detector.float_detector import GROWTH, FloatDetector  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -92,6 +93,31 @@ def test_the_line_is_built_into_the_scores(weights: Path) -> None:
     steep = export.finished_network(weights, _SIZE, Line(2.0, 0.5))(pixels)[0].numpy()
     logit = np.log(plain / (1 - plain))
     assert steep == pytest.approx(1 / (1 + np.exp(-(2 * logit + 0.5))), abs=1e-4)
+
+
+def test_boxes_grow_in_the_finished_network(weights: Path) -> None:
+    pixels = np.random.default_rng(1).uniform(-1, 1, (1, *_SIZE, 3)).astype(np.float32)
+    network = build(_SIZE)
+    network.load_weights(str(weights))
+    learned = network(pixels)[3].numpy()
+    finished = export.finished_network(weights, _SIZE, Line())(pixels)[3].numpy()
+    assert finished[..., :2] == pytest.approx(learned[..., :2], abs=1e-4)
+    assert np.exp(finished[..., 2:] - learned[..., 2:]) == pytest.approx(GROWTH, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("size", "covered"),
+    [((96, 128), [1 / 4] * 4), ((480, 640), [1 / 100, 4 / 100] * 2)],
+    ids=["small", "large"],
+)
+def test_a_large_input_is_calibrated_on_groups_of_photos_too(size: tuple[int, int], covered: list[float]) -> None:
+    white = np.full((48, 64, 3), 255, np.uint8)
+    none = np.zeros((0, 4), np.float32)
+    jpeg = cv2.imencode(".png", white)[1].tobytes()
+    photo = Photo("white", "no_face", "train", jpeg, none, none, np.zeros(0, np.int64))
+    pictures = export.calibration_pictures([photo] * 16, size, 4, seed=1)
+    assert [picture.shape for picture in pictures] == [(*size, 3)] * 4
+    assert [float((picture == 255).mean()) for picture in pictures] == pytest.approx(covered)
 
 
 def test_the_file_is_what_the_daemon_relies_on(content: bytes) -> None:
