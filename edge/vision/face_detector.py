@@ -46,6 +46,7 @@ class Decoding(BaseModel):
         candidates: at most so many places are looked at, best first; bounds the time that a hostile picture takes.
         background: grey value of what the picture does not cover of the input.
         enlarge: a picture smaller than the input is enlarged by at most this factor.
+        growth: what width and height of every box are multiplied with, about its middle.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -55,6 +56,7 @@ class Decoding(BaseModel):
     candidates: int = Field(gt=0)
     background: int = Field(ge=0, le=255)
     enlarge: float = Field(ge=1)
+    growth: float = Field(default=1.0, gt=0)
 
 
 class Letterbox:
@@ -173,7 +175,7 @@ def decode(
         if not len(at):
             continue
         raw = outputs[grid.box].reshape(rows * columns, 4)[at]
-        extent = np.exp(raw[:, 2:]) * grid.stride
+        extent = np.exp(raw[:, 2:]) * (grid.stride * decoding.growth)
         middle = (_middles(rows, columns)[at] + raw[:, :2]) * grid.stride
         boxes.append(np.concatenate([middle - extent / 2, extent], axis=1))
         scores.append(flat[at])

@@ -16,7 +16,7 @@ from edge.errors import ModelError
 from edge.vision.face_detector import Letterbox
 from train.architectures import SYMMETRIC
 from train.detector.architecture import STRIDES, build
-from train.detector.float_detector import BACKGROUND, ENLARGE, GROWTH, decoding
+from train.detector.float_detector import BACKGROUND, ENLARGE, decoding
 from train.safety import check_file
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Provenance:
 
 
 def finished_network(weights: Path, size: tuple[int, int], line: Line) -> Any:
-    """The network with a fixed input, scores of 0..1, and the calibration of scores and boxes inside the last layers.
+    """The network with a fixed input, scores of 0..1, and the calibration inside the score layer.
 
     Args:
         weights: averaged weights of a run.
@@ -73,8 +73,6 @@ def finished_network(weights: Path, size: tuple[int, int], line: Line) -> Any:
     # Logits far below zero would take nearly all of the 256 steps: what is sure either way is cut off where the
     # converter can do it inside the convolution, and spread again.
     network.get_layer("score").set_weights([kernel * 3 / SUREST, (bias + SUREST) * 3 / SUREST])
-    kernel, bias = network.get_layer("box").get_weights()
-    network.get_layer("box").set_weights([kernel, bias + np.log([1, 1, GROWTH, GROWTH]).astype(np.float32)])
     spread = keras.layers.Conv2D(1, 1, name="spread")
     count, scores = len(STRIDES), []
     for stride, logits in zip(STRIDES, network.outputs, strict=False):

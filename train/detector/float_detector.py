@@ -19,7 +19,7 @@ BACKGROUND: Final = 114
 ENLARGE: Final = 1.0
 
 GROWTH: Final = 1.04
-"""What width and height of a box are multiplied with in the finished file.
+"""What width and height of a box are multiplied with.
 
 Boxes as the network learns them, by our rule, are a little smaller than the middle between the published ones: two
 percent on each side bring many that share just under half with a published box over the half (docs/detector.md).
@@ -35,7 +35,14 @@ def decoding(names: list[str] | None = None) -> Decoding:
     names = names or output_names()
     count = len(STRIDES)
     grids = tuple(Grid(stride=stride, score=names[i], box=names[count + i]) for i, stride in enumerate(STRIDES))
-    return Decoding(grids=grids, overlap=OVERLAP, candidates=CANDIDATES, background=BACKGROUND, enlarge=ENLARGE)
+    return Decoding(
+        grids=grids,
+        overlap=OVERLAP,
+        candidates=CANDIDATES,
+        background=BACKGROUND,
+        enlarge=ENLARGE,
+        growth=GROWTH,
+    )
 
 
 class FloatDetector:
@@ -66,7 +73,6 @@ class FloatDetector:
         count = len(STRIDES)
         for i in range(count):
             tensors[i] = 1 / (1 + np.exp(-(tensors[i] * self._scale + self._shift)))
-            tensors[count + i] = tensors[count + i] + np.array([0, 0, *[np.log(GROWTH)] * 2], np.float32)
         outputs = dict(zip(output_names(), tensors, strict=True))
         boxes, scores = decode(outputs, self._decoding, self._min_score)
         return detections(boxes, scores, ratio, (image.shape[1], image.shape[0]))

@@ -44,8 +44,7 @@ def thaw(model: Path, pictures: Iterable[NDArray[np.uint8]]) -> Any:
         pictures: RGB batches (n, height, width, 3) on which the statistics are measured.
 
     Returns:
-        The `keras.Model` of `architecture.build`, with the file's calibration of scores and growth of boxes still in
-        its last layers; training takes them back.
+        The `keras.Model` of `architecture.build`, with the file's calibration of scores still in its last layer.
 
     Raises:
         ModelError: the file is not of this network.

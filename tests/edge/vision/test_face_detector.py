@@ -63,6 +63,12 @@ def test_one_place_becomes_one_box(
     assert scores == pytest.approx(np.array([face[3]], np.float32))
 
 
+def test_boxes_grow_about_their_middle() -> None:
+    tensors = _tensors((16, 1, 3, 0.9, (0.0, 0.25, math.log(0.5), math.log(1.5))))
+    boxes, _ = decode(tensors, _DECODING.model_copy(update={"growth": 1.25}), 0.5)
+    assert boxes == pytest.approx(np.array([[51, 13, 10, 30]], np.float32), abs=1e-4)
+
+
 def test_places_below_the_threshold_are_left_out() -> None:
     boxes, scores = decode(_tensors((8, 0, 0, 0.49, (0, 0, 0, 0))), _DECODING, 0.5)
     assert boxes.shape == (0, 4)
