@@ -37,7 +37,7 @@ MARGINS: Final = {
     "andrewmvd": Margins(0.0, 0.12, 0.0, 0.0),
     "macwin": Margins(-0.06, -0.14, -0.06, -0.03),
     "teacher_mask": Margins(0.035, -0.055, 0.035, 0.06),
-    "teacher_bare": Margins(0.05, -0.03, 0.05, 0.02),
+    "teacher_bare": Margins(0.035, -0.045, 0.035, 0.015),
 }
 
 
