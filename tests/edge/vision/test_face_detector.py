@@ -205,7 +205,7 @@ def bundled() -> MaskAwareFaceDetector:
 @pytest.mark.parametrize(
     ("wears", "scale"),
     [(False, 1.0), (False, 0.5), (False, 0.35), (True, 1.0), (True, 0.5), (True, 0.25)],
-    # A bare face at 0.25 is found, too, but at less than one half (docs/detector.md, "What to try next").
+    # A bare face at 0.25 is found, too, but at less than one half (docs/detector.md, "Figures").
 )
 def test_the_bundled_model_finds_a_face_large_and_small(
     bundled: MaskAwareFaceDetector,
