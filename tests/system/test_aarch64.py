@@ -68,9 +68,10 @@ class Tolerance:
 
 TOLERANCES = {
     "3.11": Tolerance(output=0.04, p_mask=0.10, score=0.15, label=0.15, wrong=0.01, pictures=0.92),
-    "3.13": Tolerance(output=0.001, p_mask=0.02, score=0.10, label=0.04, wrong=0.01, pictures=0.96),
+    "3.13": Tolerance(output=0.001, p_mask=0.05, score=0.10, label=0.04, wrong=0.02, pictures=0.96),
 }
-"""Another runtime rounds otherwise; the same one on another processor does not, but OpenCV's resizing does."""
+"""Another runtime rounds otherwise; the same one on another processor does not, but OpenCV's resizing does, and boxes
+are rounded to whole pixels: of a face of 40 pixels that moves by one, p_mask has moved from 0.97 to 0.73."""
 MIN_SCORE, MIN_FACE_PX = 0.5, 24
 """The defaults of the daemon. Smaller faces get no verdict."""
 
