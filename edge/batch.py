@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import os
 import time
@@ -11,6 +12,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from ctypes import c_bool
 from dataclasses import dataclass
+from multiprocessing import parent_process
 from pathlib import Path
 
 import cv2
@@ -212,8 +214,23 @@ _Done = tuple[list[Classified], UnavailableError | None]
 
 def _start_worker(job: Job, ending: c_bool) -> None:
     global _worker  # noqa: PLW0603  a process pool has no other place for what its workers keep
+    _end_with_starter()
     cv2.setNumThreads(1)
     _worker = _Worker(job.vision(), job, ending)
+
+
+def _end_with_starter() -> None:
+    """Whoever is killed cannot shut its pool down, and workers would wait for its work for ever.
+
+    When the other end of the pipe from there is closed, the kernel sends SIGIO, which ends a process.
+    """
+    starter = parent_process()
+    if starter is None:
+        raise RuntimeError("this is no worker process")
+    fcntl.fcntl(starter.sentinel, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(starter.sentinel, fcntl.F_SETFL, os.O_ASYNC | fcntl.fcntl(starter.sentinel, fcntl.F_GETFL))
+    if not starter.is_alive():  # since before it was asked for
+        os._exit(1)
 
 
 def _classify_in_worker(paths: Sequence[Path]) -> _Done:

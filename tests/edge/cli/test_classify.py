@@ -205,6 +205,21 @@ def test_workers_import_nothing_from_where_the_user_is(pictures: Path, tmp_path:
     assert not (tmp_path / "imported").exists()
 
 
+def test_workers_end_with_who_started_them(pictures: Path, tmp_path: Path) -> None:
+    for number in range(3000):
+        (tmp_path / f"{number:04d}.jpg").symlink_to(pictures / "nobody.jpg")
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "edge", "classify", str(tmp_path), "--jobs", "2"],
+        stdout=subprocess.PIPE,
+        env=ENVIRONMENT,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.kill()
+
+    process.communicate(timeout=30)  # to the end of an output that they hold open, too
+
+
 def test_a_reader_that_goes_away_is_no_error_of_ours(pictures: Path, tmp_path: Path) -> None:
     for number in range(300):
         (tmp_path / f"{number:03d}.jpg").symlink_to(pictures / "bare.jpg")
