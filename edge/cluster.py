@@ -27,7 +27,7 @@ from edge.assembly import Vision
 from edge.batch import Classified, Job, classify
 from edge.errors import MaskgateError, ModelError, UnavailableError, UsageError
 from edge.messages import Models, failed_image_record, shown
-from edge.settings import MqttSettings, WebSettings
+from edge.settings import Settings
 from edge.vision.cards import file_sha256
 from edge.workers import without_interrupts
 
@@ -133,8 +133,9 @@ def classify_on_cluster(paths: Sequence[Path], job: Job, scheduler: str | None, 
         ModelError: a model cannot be loaded here, or a worker has another.
         UnavailableError: Dask is not installed, or the scheduler or all workers are away for too long.
     """
-    settings = job.settings.model_copy(update={"mqtt": MqttSettings(), "web": WebSettings()})  # no secret leaves
-    job = replace(job, settings=settings)
+    # Passwords of the broker, the page and the cameras have no business there: only what the work needs leaves.
+    needed = Settings.model_construct(detector=job.settings.detector, classifier=job.settings.classifier)
+    job = replace(job, settings=needed)
     vision = job.vision()
     cluster = _Cluster(scheduler, processes, job, Promise.of(vision), vision.identities)
     return cluster.classified(paths)

@@ -41,7 +41,7 @@ def read_done(file: Path, models: dict[str, object]) -> Done:
                 end += len(line)
             opened.truncate(end)
     except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}") from error
+        raise UsageError(f"{file}: {error.strerror or error}") from error
     return Done(frozenset(paths), failed)
 
 

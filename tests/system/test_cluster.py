@@ -260,6 +260,7 @@ def test_what_is_done_is_not_done_again(archive: Path, local: Path, tmp_path: Pa
     ("before", "arguments", "problem"),
     [
         ("", ["--resume"], "--resume needs -o FILE"),
+        ("", ["--resume", "-o", "/dev/stdout"], "/dev/stdout: File or stream is not seekable"),
         ("hello\n", ["--resume", "-o", "{output}"], "line 1 is no record"),
         ('{"path": "a", "error": null, "model": {}}\n', ["--resume", "-o", "{output}"], "made with other models"),
         ("", ["--scheduler", "tcp://127.0.0.1:1"], "--scheduler needs --engine dask"),
