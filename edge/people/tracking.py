@@ -75,8 +75,8 @@ class Motion:
             self._farthest_out = self._reach_in(box, edge), at
 
     def rest(self, at: float) -> None:
-        """It has not moved."""
-        self.seen_at, self._velocity = at, (0.0, 0.0)
+        """It has not moved, so it is not leaving either."""
+        self.seen_at, self._velocity, self._farthest_out = at, (0.0, 0.0), None
 
     def likeness(self, found: Box, at: float, before: float) -> float:
         """0 for what cannot be the same person; above 1 where it overlaps the expected box, below where it is near.

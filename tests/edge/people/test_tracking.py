@@ -78,6 +78,16 @@ def test_who_sways_out_of_the_frame_and_back_is_one_person(edge: str) -> None:
     assert labels(scene) == [Label.MASK]
 
 
+def test_who_stood_still_at_the_edge_may_come_back_with_a_step() -> None:
+    people = People(RULE, "boot")
+    said = [v for number in range(12) for v in update(people, cut("mask", x=200 - 20 * number), number * 0.1)]
+    said += [v for number in range(12, 100) for v in people.hold(number * 0.1)]
+    said += [v for number in range(10) for v in update(people, cut("mask", x=20 * number), 10 + number * 0.5)]
+
+    assert [verdict.label for verdict in said] == [Label.MASK]
+    assert len(people.tracks()) == 1
+
+
 def test_who_stands_behind_another_for_long_is_still_the_same_person() -> None:
     behind = face("mask", x=300, y=110)
     comes = [[face("no_mask", x=100 + 19 * number, size=80), *[behind] * (number < 8)] for number in range(11)]
