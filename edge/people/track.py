@@ -224,6 +224,7 @@ class Track:
         if label is Label.UNCERTAIN and self.said is not None:
             label = self.said
         p_mask = self._ballot.p_mask()
+        presence = 1.0 if self.is_sure else self._presence / _SURE_IT_IS_SOMEBODY
         return TrackState(
             self.id,
             self.motion.box,
@@ -231,6 +232,6 @@ class Track:
             label=label,
             p_mask=self._p_mask if p_mask is None else p_mask,
             said=self.said,
-            progress=self._ballot.progress(rule) if self.said is None else 1.0,
+            progress=min(presence, self._ballot.progress(rule)) if self.said is None else 1.0,
             too_small=self._face is not None and self._face.too_small,
         )

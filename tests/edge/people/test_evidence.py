@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from edge.people import People
 from edge.vision.analyzer import Face
 from edge.vision.classifier import Label
 from support.faces import face
-from support.people import labels, nobody, verdicts
+from support.people import FRAME_S, RULE, labels, nobody, update, verdicts
 
 
 def scored(score: float, label: str = "mask") -> Face:
@@ -31,6 +32,14 @@ def test_what_wavers_is_neither_the_one_nor_the_other(pattern: str) -> None:
 
     assert labels(scene) == []
     assert labels([*scene, *nobody(25)]) == [Label.UNCERTAIN]
+
+
+def test_progress_waits_for_what_the_verdict_waits_for() -> None:
+    people = People(RULE, "boot")
+    for number in range(5):
+        assert update(people, [scored(0.6)], number * FRAME_S) == []
+
+    assert people.tracks()[0].progress == pytest.approx(5 * 0.1 / 0.75)
 
 
 def test_now_and_then_a_look_that_cannot_decide_does_no_harm() -> None:
