@@ -20,15 +20,13 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import os
 import resource
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -36,6 +34,7 @@ from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 
 import numpy as np
+from processes import Broker, processor_s, rss_mb, started, wait_for
 
 from edge.daemon.worker import Worker
 from edge.messages import BoxField, Event, EventFace, FrameSize, Models, TrackField, Votes, uuid7
@@ -75,26 +74,6 @@ _TEMPLATE = Event(
     model=Models(detector="face_detector@00000000", classifier="mask_classifier@00000000"),
 )
 """An event of usual length."""
-
-
-def cpu_of(pid: int) -> float:
-    """Processor seconds that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def rss_mb_of(pid: int) -> float:
-    """Resident memory in MB of 10^6 bytes."""
-    facts = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
-    return int(facts["VmRSS"].split()[0]) * 1024 / 1e6
-
-
-def wait_for(what: Callable[[], object], limit_s: float, doing: str) -> None:
-    deadline = time.monotonic() + limit_s
-    while not what():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{doing}: not within {limit_s:.0f} s")
-        time.sleep(0.05)
 
 
 # --- the devices, in processes of their own ---------------------------------------------------------------------------
@@ -170,57 +149,15 @@ def produce(devices: list[Device], start: float, rate: float, seconds: float) ->
 
 
 @contextmanager
-def mosquitto(folder: Path) -> Iterator[tuple[int, int]]:
-    """A broker with no limit on what waits for a subscriber; its process id and its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    config = folder / "mosquitto.conf"
-    config.write_text(
-        f"listener {port} 127.0.0.1\nallow_anonymous true\nuser root\npersistence false\n"
-        "max_inflight_messages 0\nmax_queued_messages 0\n"
-    )
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin"
-    with (folder / "mosquitto.log").open("w") as log:
-        process = subprocess.Popen(
-            ["mosquitto", "-c", str(config)], stdout=log, stderr=log, env=os.environ | {"PATH": path}
-        )
-    with ended(process):
-        wait_for(lambda: accepts(port), 10, "mosquitto starts")
-        yield process.pid, port
-
-
-@contextmanager
 def subscribed(port: int, file: Path) -> Iterator[int]:
     """mosquitto_sub, which writes time, topic and payload; its process id."""
     where = ["-h", "127.0.0.1", "-p", str(port), "-V", "5"]
     topics = ["-q", "1", "-c", "-i", "fleet-benchmark", "-x", "3600", "-t", f"{_PREFIX}/+/event", "-t", _HELLO]
-    with file.open("w") as out:
-        process = subprocess.Popen(["stdbuf", "-oL", "mosquitto_sub", *where, *topics, "-F", "%U\t%t\t%p"], stdout=out)
     hello = ["mosquitto_pub", *where, "-r", "-t", _HELLO, "-m", "hello"]
-    with ended(process):
+    with started(["stdbuf", "-oL", "mosquitto_sub", *where, *topics, "-F", "%U\t%t\t%p"], file) as process:
         subprocess.run(hello, check=True, timeout=10)
         wait_for(lambda: file.stat().st_size, 10, "mosquitto_sub subscribes")
         yield process.pid
-
-
-def accepts(port: int) -> bool:
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False
-
-
-@contextmanager
-def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(5)
 
 
 # --- the run ----------------------------------------------------------------------------------------------------------
@@ -254,9 +191,11 @@ class Figures:
 def run(count: int, seconds: float, rate: float, folder: Path) -> Figures:
     received = folder / "received.tsv"
     with ExitStack() as stack:
-        broker, port = stack.enter_context(mosquitto(folder))
+        mosquitto = Broker(folder, keeps=False)
+        stack.callback(mosquitto.kill)
+        broker, port = mosquitto.process.pid, mosquitto.port
         subscriber = stack.enter_context(subscribed(port, received))
-        alone = rss_mb_of(broker)
+        alone = rss_mb(broker)
         began = time.monotonic()
         pipes = [
             stack.enter_context(closing(start_devices(stack, names, port, rate, seconds)))
@@ -264,22 +203,22 @@ def run(count: int, seconds: float, rate: float, folder: Path) -> Figures:
         ]
         for pipe in pipes:
             answer(pipe, CONNECT_LIMIT_S + 30, "devices connect")
-        connect_s, connected = time.monotonic() - began, rss_mb_of(broker)
+        connect_s, connected = time.monotonic() - began, rss_mb(broker)
 
-        before = cpu_of(broker), cpu_of(subscriber)
+        before = [processor_s(Path(f"/proc/{pid}")) for pid in (broker, subscriber)]
         start = time.monotonic() + 0.5
         first_ns = time.time_ns() + 500_000_000
         for pipe in pipes:
             pipe.send(start)
         most = watch_memory(broker, start + seconds)
-        after = cpu_of(broker), cpu_of(subscriber)
+        after = [processor_s(Path(f"/proc/{pid}")) for pid in (broker, subscriber)]
         told = [answer(pipe, DRAIN_LIMIT_S + seconds, "devices empty their outboxes") for pipe in pipes]
         sent = {identity: stamp for part, _ in told for identity, stamp in part.items()}
         with suppress(TimeoutError):
             wait_for(
                 lambda: lines(received) > len(sent), DRAIN_LIMIT_S, "the subscriber has everything"
             )  # and the hello
-        most = max(most, rss_mb_of(broker))
+        most = max(most, rss_mb(broker))
         arrivals = read_arrivals(received)
 
     last_ns = first_ns + int(seconds * 1e9)
@@ -348,7 +287,7 @@ def answer(pipe: Pipe, limit_s: float, doing: str) -> tuple[dict[str, int], floa
 def watch_memory(broker: int, until: float) -> float:
     most = 0.0
     while time.monotonic() < until:
-        most = max(most, rss_mb_of(broker))
+        most = max(most, rss_mb(broker))
         time.sleep(min(0.2, max(0.0, until - time.monotonic())))
     return most
 

@@ -20,17 +20,14 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import os
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +35,7 @@ import cv2
 import numpy as np
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
-from soak import Broker, accepts, free_port, sample, started, wait_for
+from processes import Broker, accepts, free_port, processor_s, sample, serve_mjpeg, started, wait_for
 
 from edge.sources.demo import masked, portrait
 from edge.vision.geometry import Image
@@ -102,32 +99,15 @@ def _paste(frame: Image, person: int, corner: tuple[int, int], cell: tuple[int, 
 
 
 def serve(port: int, scene: Scene, log: Path) -> None:
-    """MJPEG to every client, in a process of its own; writes which camera showed somebody from when on."""
+    """The cameras, in a process of its own; writes which of them showed somebody from when on."""
     frames = scene.frames()
+    with log.open("a", buffering=1) as shown:
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-            self.end_headers()
-            due = time.monotonic()
-            with suppress(OSError), log.open("a", buffering=1) as shown:
-                for number in count():
-                    data, first = frames[number % len(frames)]
-                    head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data)
-                    if first:
-                        shown.write(f"camera-{self.path[1:]} {time.monotonic()}\n")
-                    self.wfile.write(head + data + b"\r\n")
-                    due += 1 / scene.fps
-                    time.sleep(max(0.0, due - time.monotonic()))
+        def note(path: str, number: int) -> None:
+            if frames[number][1]:
+                shown.write(f"camera-{path[1:]} {time.monotonic()}\n")
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-    Server(("127.0.0.1", port), Handler).serve_forever()
+        serve_mjpeg(port, scene.fps, [data for data, _ in frames], note)
 
 
 @dataclass
@@ -163,7 +143,7 @@ def at_work(scene: Scene, cameras: int) -> Iterator[Run]:
         context = multiprocessing.get_context("spawn")
         server = context.Process(target=serve, args=(port, scene, shown), daemon=True)
         server.start()
-        broker = Broker(folder)
+        broker = Broker(folder, keeps=False)
         client = Client(CallbackAPIVersion.VERSION2)
         client.on_message = heard.take
         try:
@@ -218,11 +198,7 @@ def share(scene: Scene, cameras: int, seconds: float) -> None:
 
 def _threads_s(pid: int) -> dict[str, float]:
     """Processor time of each thread of a process, in seconds."""
-    spent = {}
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        ticks = (task / "stat").read_text().rsplit(")", 1)[1].split()
-        spent[task.name] = (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK")
-    return spent
+    return {task.name: processor_s(task) for task in Path(f"/proc/{pid}/task").iterdir()}
 
 
 def lag(cameras: int, seconds: float) -> None:

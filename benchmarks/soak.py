@@ -21,9 +21,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import os
-import signal
-import socket
 import sqlite3
 import statistics
 import subprocess
@@ -31,16 +28,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from processes import Broker, Sample, accepts, free_port, sample, serve_mjpeg, started, wait_for
 
 from edge.sources.demo import masked, portrait
 
@@ -78,88 +73,8 @@ def scene() -> list[bytes]:
 
 
 def serve(port: int, fps: float) -> None:
-    """The camera server: MJPEG to every client, at `fps`. Runs in a process of its own, which is killed."""
-    frames = scene()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-            self.end_headers()
-            due = time.monotonic()
-            with suppress(OSError):
-                for number in count():
-                    data = frames[number % len(frames)]
-                    head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data)
-                    self.wfile.write(head + data + b"\r\n")
-                    due = max(due + 1 / fps, time.monotonic() - 1)
-                    time.sleep(max(0.0, due - time.monotonic()))
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        allow_reuse_address = True
-
-    Server(("127.0.0.1", port), Handler).serve_forever()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for(what: Callable[[], object], limit_s: float, doing: str) -> None:
-    deadline = time.monotonic() + limit_s
-    while not what():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{doing}: not within {limit_s:.0f} s")
-        time.sleep(0.1)
-
-
-def accepts(port: int) -> bool:
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False
-
-
-class Broker:
-    """mosquitto with its sessions kept on disk."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self._log = folder / "mosquitto.log"
-        self._config = folder / "mosquitto.conf"
-        self._state = folder / "mosquitto"
-        self._state.mkdir()
-        self._config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\npersistence true\n"
-            f"persistence_location {self._state}/\nmax_inflight_messages 0\nmax_queued_messages 0\n"
-        )
-        self.start()
-
-    def start(self) -> None:
-        with self._log.open("a") as log:
-            path = f"{os.environ.get('PATH', '')}:/usr/sbin"
-            command = ["mosquitto", "-v", "-c", str(self._config)]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"PATH": path})
-        wait_for(lambda: accepts(self.port), 10, "mosquitto starts")
-
-    def remember_sessions(self) -> None:
-        self.process.send_signal(signal.SIGUSR1)
-        wait_for(lambda: any(self._state.iterdir()), 5, "mosquitto saves its sessions")
-        time.sleep(0.5)
-
-    def has(self, client: str) -> bool:
-        """Whether a client connected since the last start."""
-        text = self._log.read_text(errors="replace")
-        return f" as {client} " in text[text.rfind(" starting\n") :]
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(5)
+    """The camera server, in a process of its own, which is killed."""
+    serve_mjpeg(port, fps, scene())
 
 
 class CameraServer:
@@ -179,29 +94,6 @@ class CameraServer:
     def kill(self) -> None:
         self._process.kill()
         self._process.join(5)
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The daemon at one moment; memory in MB of 10^6 bytes."""
-
-    at_s: float
-    rss_mb: float
-    threads: int
-    descriptors: int
-    processor_s: float
-
-
-def sample(pid: int, since: float) -> Sample:
-    facts = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
-    ticks = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return Sample(
-        at_s=time.monotonic() - since,
-        rss_mb=int(facts["VmRSS"].split()[0]) * 1024 / 1e6,
-        threads=int(facts["Threads"]),
-        descriptors=len(list(Path(f"/proc/{pid}/fd").iterdir())),
-        processor_s=(int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK"),
-    )
 
 
 class Feeder(threading.Thread):
@@ -271,23 +163,6 @@ def write_config(folder: Path, broker: int, cameras: int, server: int) -> Path:
     return config
 
 
-@contextmanager
-def started(command: list[str], out: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A child whose output goes to a file; ended with the block."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MASKGATE_")}
-    with out.open("ab") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 class Soak:
     """One run. The folder is empty and its own."""
 
@@ -301,7 +176,7 @@ class Soak:
 
     def run(self) -> Report:
         (self._folder / "inbox").mkdir()
-        broker = Broker(self._folder)
+        broker = Broker(self._folder, keeps=True)
         server = CameraServer(self._options.fps)
         try:
             with started(self._subscriber(broker.port), self._received):
