@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,12 +11,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Literal, Self, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
 import click
 
 from edge.cli.options import config_option
-from edge.errors import UsageError
+from edge.errors import UnavailableError, UsageError
 from edge.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -94,14 +96,16 @@ def classify(
     mirror = None if annotate is None else Mirror.plan(annotate, paths, pictures)
     job = Job(settings, faces == "whole", None if report is None else THUMBNAIL_PX, mirror)
     failed = 0
-    if resume:
-        pictures, failed = _without_done(pictures, output, format_, job)
-    results = _results(pictures, job, engine, scheduler, min(jobs, max(1, len(pictures))))
     with (
         _reporting(report, paths, len(pictures), mirror) as page,
-        _opened(output, "a" if resume else "w") as file,
+        _opened(output) as file,
         _Ending() as ending,
     ):
+        if resume:
+            pictures, failed = _without_done(pictures, output, format_, job)
+        results = _results(pictures, job, engine, scheduler, min(jobs, max(1, len(pictures))))
+        if output is not None and output.is_file() and not resume:
+            file.truncate(0)
         sink: RecordSink = CsvSink(file) if format_ == "csv" else JsonLinesSink(file)
         for each in _with_progress(results, len(pictures)):
             sink.write(each.record)
@@ -167,16 +171,30 @@ def _refuse_to_overwrite(output: Path | None, report: Path | None, pictures: Seq
 
 
 @contextmanager
-def _opened(output: Path | None, mode: Literal["a", "w"]) -> Iterator[TextIO]:
+def _opened(output: Path | None) -> Iterator[TextIO]:
+    """What the records go to, at its end. A file is nobody else's meanwhile: two at once would spoil it."""
     if output is None:
         yield sys.stdout
         return
     try:
-        file = output.open(mode, encoding="utf-8", newline="")
+        file = output.open("a", encoding="utf-8", newline="")
     except OSError as error:
         raise UsageError(f"{output}: {error.strerror}") from error
     with file:
+        if output.is_file():
+            _lock(file, output)
         yield file
+
+
+def _lock(file: TextIO, output: Path) -> None:
+    """Until the file is closed. Where the file system knows no locks, there is none."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UnavailableError(f"{output}: another program is writing to it") from error
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise UsageError(f"{output}: {error.strerror}") from error
 
 
 def _reporting(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import json
 import shutil
@@ -233,3 +234,25 @@ def test_a_reader_that_goes_away_is_no_error_of_ours(pictures: Path, tmp_path: P
     assert len(done.stdout.splitlines()) == 1
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
+
+
+@pytest.mark.parametrize("more", [[], ["--resume"]])
+def test_a_file_that_another_program_writes_to_is_left_alone(pictures: Path, tmp_path: Path, more: list[str]) -> None:
+    output = tmp_path / "records.jsonl"
+    with output.open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        other.write("half a rec")
+        other.flush()
+        done = maskgate("classify", pictures / "bare.jpg", "-o", output, *more)
+
+    assert done.returncode == 69
+    assert f"{output}: another program is writing to it" in done.stderr
+    assert output.read_text() == "half a rec"
+
+
+def test_a_file_is_written_anew(pictures: Path, tmp_path: Path) -> None:
+    output = tmp_path / "records.jsonl"
+    output.write_text("what was there before\n" * 1000)
+
+    assert maskgate("classify", pictures / "bare.jpg", "-o", output).returncode == 0
+    assert len(records(output.read_text())) == 1
