@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import edge
@@ -16,6 +17,7 @@ from edge.errors import UnavailableError
 from edge.settings import Settings
 
 _LIMIT_S = 60.0
+_TICK_S = 0.2
 
 
 def cold_start_s(settings: Settings) -> float:
@@ -24,34 +26,53 @@ def cold_start_s(settings: Settings) -> float:
     What it reads from the disk may still be in memory from the last time; the first start after a boot takes longer.
 
     Raises:
-        UnavailableError: it does not get ready.
+        UnavailableError: it does not get ready; why, as it says itself.
     """
+    address = f"maskgate-bench-{os.getpid()}"
     with (
         tempfile.TemporaryDirectory(prefix="maskgate-bench-") as name,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear,
     ):
-        folder = Path(name)
-        ear.bind(str(folder / "notify"))
-        ear.settimeout(_LIMIT_S)
-        config = folder / "maskgate.toml"
-        config.write_text(_config(settings, folder), encoding="utf-8")
+        ear.bind(f"\0{address}")  # no path, for that of a temporary folder can be too long
+        ear.settimeout(_TICK_S)
+        config = Path(name) / "maskgate.toml"
+        config.write_text(_config(settings, Path(name)), encoding="utf-8")
         began = time.monotonic()
         daemon = subprocess.Popen(
             [sys.executable, "-m", "edge", "run", "--config", str(config)],
             cwd=Path(edge.__file__).parents[1],
-            env=_environment(folder / "notify"),
+            env=_environment(f"@{address}"),
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         try:
-            while b"READY=1" not in ear.recv(4096).splitlines():
-                pass
+            _await_ready(daemon, ear, began + _LIMIT_S)
             return time.monotonic() - began
-        except TimeoutError as error:
-            raise UnavailableError(f"the daemon did not get ready in {_LIMIT_S:.0f} s") from error
         finally:
-            daemon.terminate()
-            daemon.wait()
+            _end(daemon)
+
+
+def _await_ready(daemon: subprocess.Popen[str], ear: socket.socket, deadline: float) -> None:
+    while time.monotonic() < deadline:
+        with suppress(TimeoutError):
+            if b"READY=1" in ear.recv(4096).splitlines():
+                return
+        if daemon.poll() is not None:
+            said = (daemon.communicate()[1].strip().splitlines() or ["nothing"])[-1]
+            raise UnavailableError(
+                f"the daemon ended with {daemon.returncode} before it was ready; its last word: {said}"
+            )
+    raise UnavailableError(f"the daemon did not get ready in {_LIMIT_S:.0f} s")
+
+
+def _end(daemon: subprocess.Popen[str]) -> None:
+    daemon.terminate()
+    try:
+        daemon.communicate(timeout=_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        daemon.kill()
+        daemon.communicate()
 
 
 def _config(settings: Settings, folder: Path) -> str:
@@ -72,11 +93,11 @@ def _absolute(model: str) -> str:
     return str(Path(model).resolve()) if Path(model).suffix else model
 
 
-def _environment(ear: Path) -> dict[str, str]:
+def _environment(ear: str) -> dict[str, str]:
     """Nothing of it configures the daemon."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("MASKGATE_") and name not in ("CREDENTIALS_DIRECTORY", "WATCHDOG_USEC")
     }
-    return kept | {"NOTIFY_SOCKET": str(ear)}
+    return kept | {"NOTIFY_SOCKET": ear}
