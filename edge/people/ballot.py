@@ -11,7 +11,7 @@ _GOOD_SIZE_PX, _GOOD_SHARPNESS, _LEAST_WEIGHT = 64.0, 100.0, 0.1
 _FADE = 0.5 ** (1 / 10)
 """Of a vote with each later one: who uncovers their face is judged by that."""
 _SURE_LEAD = 1.0
-"""Of weight, before a verdict is said while the person is still there: two good faces, or five small ones.
+"""Of weight, before a verdict is said while the person is still there: two good faces, or six small ones.
 
 The sequential test of Wald (1945) with a fixed step for each good face: go on until one side is far enough ahead.
 """

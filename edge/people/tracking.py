@@ -43,7 +43,7 @@ class Motion:
         self.seen_at = at
         self._frame = frame
         self._velocity: tuple[float, float] | None = None
-        self._farthest_out: tuple[float, float] | None = None
+        self._farthest_out: tuple[int, float] | None = None
         """While it leaves: the least that it reached into the frame, in pixels, and when."""
 
     def expected(self, at: float) -> Box:
@@ -105,27 +105,26 @@ class Motion:
             return _STEP
         return min(_LONGEST_FIRST_STEP, _FIRST_STEP + _FIRST_STEP_A_S * (at - self.seen_at))
 
-    def _touched(self, box: Box) -> tuple[int, int] | None:
-        """The edge of the frame at which a box is cut, as a direction to it; the nearest of several."""
+    def _gaps(self, box: Box) -> dict[tuple[int, int], int]:
+        """Pixels between a box and each edge of the frame, by the direction to it."""
         width, height = self._frame
-        gaps = {
+        return {
             (-1, 0): box.x,
             (1, 0): width - box.x - box.width,
             (0, -1): box.y,
             (0, 1): height - box.y - box.height,
         }
+
+    def _touched(self, box: Box) -> tuple[int, int] | None:
+        """The edge of the frame at which a box is cut, as a direction to it; the nearest of several."""
+        gaps = self._gaps(box)
         direction = min(gaps, key=lambda each: gaps[each])
         return direction if gaps[direction] <= _EDGE_PX else None
 
-    def _reach_in(self, box: Box, edge: tuple[int, int]) -> float:
-        """How far into the frame a box at an edge reaches."""
-        width, height = self._frame
-        return {
-            (-1, 0): box.x + box.width,
-            (1, 0): width - box.x,
-            (0, -1): box.y + box.height,
-            (0, 1): height - box.y,
-        }[edge]
+    def _reach_in(self, box: Box, edge: tuple[int, int]) -> int:
+        """How far into the frame a box at an edge reaches, in pixels."""
+        x, y = edge
+        return self._frame[0 if x else 1] - self._gaps(box)[-x, -y]
 
     def _comes_back(self, found: Box) -> bool:
         """Whether this face would have turned round at the edge of the frame, had it been the one that was found."""
