@@ -16,7 +16,7 @@ from edge.errors import ModelError, UsageError
 from edge.vision.cards import ModelCard, file_sha256, load_card
 from train.architectures import ARCHITECTURES, Pixels
 from train.dataset import open_dataset, with_boxes
-from train.detector.thaw import read_kernels, unfold
+from train.kernels import read_kernels, unfold
 from train.quantize import representative_of, representative_views
 from train.runs import RunFolder, RunSettings
 
@@ -46,17 +46,15 @@ def thaw(file: Path, manifest: Path, run: RunFolder) -> None:
     if card.training["data"]["sha256"] != settings.manifest_sha256:
         raise UsageError(f"{file} was trained on another split; what it has seen may be in val or test here")
     network = ARCHITECTURES[_ARCH](settings.size, settings.outputs, settings.alpha, None)
-    kernels = read_kernels(file.read_bytes())
-    # The head is the one convolution that no normalisation was folded into.
-    kernel, bias = kernels.pop("")
+    folded, (head,) = read_kernels(file.read_bytes())
     shifts = card.training["logit_shifts"]
-    bias = bias - np.array([shifts.get(label, 0.0) for label in card.labels], np.float32)
-    network.get_layer("head").set_weights([kernel, bias])
+    added = np.array([shifts.get(label, 0.0) for label in card.labels], np.float32)
+    network.get_layer("head").set_weights([head.kernel, head.bias - added])
     names = [layer.name for layer in network.layers]
-    for name, (kernel, _) in kernels.items():
+    for name, (kernel, _) in folded.items():
         network.layers[names.index(name) - 1].set_weights([kernel])
     unfold(
-        network, {name: (np.ones_like(bias), bias) for name, (_, bias) in kernels.items()}, _batches(manifest, settings)
+        network, {name: (np.ones_like(bias), bias) for name, (_, bias) in folded.items()}, _batches(manifest, settings)
     )
     run.write_settings(settings)
     network.save_weights(str(run.best_weights))
