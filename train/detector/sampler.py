@@ -27,17 +27,6 @@ _SMALLEST, _LARGEST = 8.0, 300.0
 _LEAST_HIDDEN: Final = 14.0
 """Pixels of a face from which on it may be partly hidden: of a smaller one nothing would be left."""
 
-_PORTRAIT: Final = 60.0
-"""Largest face of a portrait on plain ground, pixels."""
-
-_BARE_PORTRAITS: Final = 0.4
-"""Share of these portraits that must be bare; the others are as the material has them, mostly masked."""
-
-_HEAD_AND_SHOULDERS: Final = 1.8
-"""Side of such a portrait, in sizes of its face: nothing else is laid there."""
-
-_NO_BOXES: Final = np.zeros((0, 4), np.float32)
-
 _OBJECTS: Final = 0.6
 """Share of the face-free windows that get cut-out objects, where there are any."""
 
@@ -49,7 +38,6 @@ class Mix:
     Attributes:
         mosaic: four windows in one picture.
         heads: a grid of head portraits, the faces in their own surroundings, small.
-        plain: small head portraits as they are, on ground of one colour, among cut-out objects.
         close: one tight picture of a face that fills it, as a folder of crops would have.
         empty: a photo without faces, half of them with pasted ones.
         swapped: chance that a masked face in a window gives way to a bare one.
@@ -58,7 +46,6 @@ class Mix:
 
     mosaic: float = 0.25
     heads: float = 0.10
-    plain: float = 0.08
     close: float = 0.08
     empty: float = 0.20
     swapped: float = 0.30
@@ -86,17 +73,15 @@ class Sampler:
     def __post_init__(self) -> None:
         self._bare = self.material.bare()
         self._masked = self.material.masked()
-        self._bare_heads = [head for head in self.material.heads if head.kinds[0] == BARE] or self.material.heads
         weights = np.array([_weight(scene) for scene in self.material.scenes])
         self._cumulated = np.cumsum(weights) / weights.sum()
 
     def draw(self) -> Scene:
         """One training picture of `size` x `size` pixels."""
         mix = self.mix
-        shares = (mix.mosaic, mix.heads, mix.plain, mix.close, mix.empty)
-        kinds = (self._mosaic, self._head_grid, self._on_plain_ground, self._close_up, self._emptied)
+        kinds = (self._mosaic, self._head_grid, self._close_up, self._emptied)
         chance = self.rng.random()
-        for share, kind in zip(shares, kinds, strict=True):
+        for share, kind in zip((mix.mosaic, mix.heads, mix.close, mix.empty), kinds, strict=True):
             if chance < share:
                 scene = kind()
                 break
@@ -211,29 +196,6 @@ class Sampler:
         centre = ((0.5 + jitter[0]) * width, (0.5 + jitter[1]) * height)
         view = View(centre, scale, float(self.rng.normal(0, 10)), self.rng.random() < 0.5)
         return window(scene, view, size, self._background())
-
-    def _on_plain_ground(self) -> Scene:
-        """One to six small portraits with their edges: what else lies on plain ground are objects, and no faces."""
-        scene = Scene(self._one_colour(), _NO_BOXES, np.zeros(0, np.int64), np.zeros(0, np.int64))
-        if self.material.objects and self.rng.random() < 0.4:
-            scene = self._distracted(scene)
-        for _ in range(int(self.rng.integers(1, 7))):
-            heads = self._bare_heads if self.rng.random() < _BARE_PORTRAITS else self.material.heads
-            head = heads[int(self.rng.integers(len(heads)))]
-            size = float(np.exp(self.rng.uniform(np.log(_SMALLEST), np.log(_PORTRAIT))))
-            centre = free_place(scene, size * _HEAD_AND_SHOULDERS, self.rng)
-            if centre is None:
-                continue
-            whole = np.full(head.pixels.shape[:2], 255, np.uint8)
-            portrait = Cutout(head.pixels, whole, head.boxes[0], int(head.kinds[0]))
-            degrees = 0.0 if self.rng.random() < 0.6 else float(self.rng.normal(0, 8))
-            scene = paste(scene, portrait, Place(centre, size, degrees, self.rng.random() < 0.5))
-        return keep_visible(scene)
-
-    def _one_colour(self) -> NDArray[np.uint8]:
-        pixels = np.empty((self.size, self.size, 3), np.uint8)
-        pixels[:] = self.rng.integers(0, 256, 3 if self.rng.random() < 0.5 else 1)
-        return pixels
 
     def _close_up(self) -> Scene:
         """A whole face crop at any size up to the window's, half of the time in the corner as the letterbox has it."""

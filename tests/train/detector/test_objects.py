@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from edge.errors import UsageError
-from train.detector.boxes import BARE, overlap, sizes
 from train.detector.material import Material
 from train.detector.objects import read_objects
 from train.detector.paste import Cutout, oval
@@ -87,23 +86,3 @@ def test_tiny_faces_are_not_hidden() -> None:
     street = sampler.material.scenes[0]
     tiny = Scene(street.pixels, np.array([[10, 10, 9, 11]], np.float32), street.roles, street.kinds)
     assert sampler._hidden(tiny) is tiny
-
-
-def test_portraits_on_plain_ground_are_small_and_lie_apart() -> None:
-    sampler = Sampler(_material(255), 160, np.random.default_rng(4))
-    scenes = [sampler._on_plain_ground() for _ in range(30)]
-    assert max(len(scene.boxes) for scene in scenes) > 1
-    for scene in scenes:
-        assert (sizes(scene.boxes) < 64).all()
-        others = overlap(scene.boxes, scene.boxes) - np.eye(len(scene.boxes))
-        assert (others < 0.01).all()
-
-
-def test_portraits_on_plain_ground_are_bare_more_often_than_the_material() -> None:
-    sampler = Sampler(_material(255), 160, np.random.default_rng(4))
-    head = sampler.material.heads[0]
-    sampler.material.heads.extend([Scene(head.pixels, head.boxes, head.roles, np.array([BARE]))])
-    sampler.material.heads.extend([head] * 8)
-    sampler = Sampler(sampler.material, 160, np.random.default_rng(4))
-    kinds = np.concatenate([sampler._on_plain_ground().kinds for _ in range(40)])
-    assert 0.3 < float((kinds == BARE).mean()) < 0.65
