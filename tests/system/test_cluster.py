@@ -84,6 +84,13 @@ def has_begun(output: Path) -> bool:
     return output.exists() and output.stat().st_size > 0
 
 
+def begun(dask: Start, archive: Path, output: Path, *options: str) -> subprocess.Popen[str]:
+    """A run that has written its first record."""
+    process = dask(*classify(archive, output, *options))
+    eventually(lambda: has_begun(output), 30)
+    return process
+
+
 def is_there(group: int) -> bool:
     """Whether a process of the group is left."""
     with suppress(ProcessLookupError):
@@ -118,8 +125,7 @@ def cluster_of(dask: Start, tmp_path: Path, **variables: str) -> Own:
 
 def test_a_worker_that_is_killed_midway_loses_nothing(dask: Start, archive: Path, local: Path, tmp_path: Path) -> None:
     output = tmp_path / "dask.jsonl"
-    process = dask(*classify(archive, output, "--jobs", "2"))
-    eventually(lambda: has_begun(output), 30)
+    process = begun(dask, archive, output, "--jobs", "2")
     workers = workers_of(process)
     assert len(workers) == 2
     os.kill(workers[0], signal.SIGKILL)
@@ -135,8 +141,7 @@ def test_a_cluster_of_ones_own_gives_the_same_even_if_its_worker_is_killed(
 ) -> None:
     own = cluster_of(dask, tmp_path)
     output = tmp_path / "dask.jsonl"
-    process = dask(*classify(archive, output, "--scheduler", own.address))
-    eventually(lambda: has_begun(output), 30)
+    process = begun(dask, archive, output, "--scheduler", own.address)
     os.kill(workers_of(own.nanny)[0], signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
 
@@ -170,8 +175,7 @@ def test_a_worker_that_is_not_fit_is_named(
 
 def test_ctrl_c_leaves_what_is_done_and_no_process(dask: Start, archive: Path, local: Path, tmp_path: Path) -> None:
     output = tmp_path / "dask.jsonl"
-    process = dask(*classify(archive, output, "--jobs", "2"))
-    eventually(lambda: has_begun(output), 30)
+    process = begun(dask, archive, output, "--jobs", "2")
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
     _, errors = process.communicate(timeout=30)
 
@@ -204,8 +208,7 @@ def test_it_goes_on_where_it_was_when_the_scheduler_died(
 ) -> None:
     own = cluster_of(dask, tmp_path)
     output = tmp_path / "dask.jsonl"
-    process = dask(*classify(archive, output, "--scheduler", own.address))
-    eventually(lambda: has_begun(output), 30)
+    process = begun(dask, archive, output, "--scheduler", own.address)
     os.killpg(own.scheduler.pid, signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
 
