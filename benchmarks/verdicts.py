@@ -2,7 +2,7 @@
 
     python benchmarks/verdicts.py ../shared/data [--people 12] [--seed 1] [--kinds walk cross] [--clips] [--show]
 
-Scenes: see scenes.py; each kind is drawn at 5, 10 and 30 frames a second. Clips: the films of DATA/clips, for which the
+Scenes: see director.py; each kind is drawn at 5, 10 and 30 frames a second. Clips: the films of DATA/clips, for which the
 number of people is known. All rules see the same faces of the same detector and classifier:
 
 - `frame`: every frame's label is an event unless the last event nearby said the same (what most projects do);
@@ -27,7 +27,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from scenes import KINDS, STANDING, Director, Person, Scene
+from director import KINDS, STANDING, Director
+from scenes import Person, Scene
 
 from edge.assembly import Vision
 from edge.gate import Gate
