@@ -42,6 +42,8 @@ def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher_module, "RETRY_FIRST_S", 0.01)
     monkeypatch.setattr(publisher_module, "RETRY_CEILING_S", 0.02)
     monkeypatch.setattr(publisher_module, "REFUSED_PAUSE_S", 0.02)
+    # After a head that announces megabytes, all that an honest broker says is taken for them, until this is over.
+    monkeypatch.setattr(publisher_module, "CONFIRM_LIMIT_S", 2.0)
 
 
 _PROPERTIES = [
