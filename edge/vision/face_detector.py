@@ -117,15 +117,16 @@ class MaskAwareFaceDetector:
         self._decoding = decoding_of(card)
         self._network = TfliteModel(path, card, threads)
         self._min_score = min_score
+        self._pixels: NDArray[np.uint8] = np.empty((card.input.height, card.input.width, 3), np.uint8)
         self._letterbox = Letterbox(
             card.input.width, card.input.height, self._decoding.background, self._decoding.enlarge
         )
 
     def detect(self, image: Image) -> list[Detection]:
         """Faces of at least `min_score`, best first; their boxes are clipped to the picture."""
-        ratio = self._letterbox.fit(image, self._network.input_pixels())
+        ratio = self._letterbox.fit(image, self._pixels)
         try:
-            boxes, scores = decode(self._network.run(), self._decoding, self._min_score)
+            boxes, scores = decode(self._network.invoke(self._pixels), self._decoding, self._min_score)
         except KeyError as error:
             raise ModelError(f"{self.model.identity} has no output named {error}, which its card speaks of") from error
         return detections(boxes, scores, ratio, (image.shape[1], image.shape[0]))

@@ -103,24 +103,15 @@ class TfliteModel:
             )
         return int(details["index"])
 
-    def input_pixels(self) -> NDArray[np.uint8]:
-        """The network's own memory for its input, to be written to: RGB, shape (height, width, 3) of the card.
-
-        It keeps what was written until it is written over. The runtime refuses to run while anybody holds it.
-        """
-        return np.asarray(self._interpreter.tensor(self._input)()[0], np.uint8)
-
     def invoke(self, pixels: NDArray[np.uint8]) -> Outputs:
         """Runs the network once.
 
         Args:
             pixels: RGB, shape (height, width, 3) of the card.
         """
+        # Copied, and not written into the runtime's own memory at once: nobody may hold a reference to that while it
+        # runs, and a profiler that looks at frames does. Dask has one.
         self._interpreter.set_tensor(self._input, pixels[np.newaxis])
-        return self.run()
-
-    def run(self) -> Outputs:
-        """Runs the network on what `input_pixels` holds."""
         self._interpreter.invoke()
         get = self._interpreter.get_tensor
         return Outputs({name: (get(index)[0], scale, zero) for name, index, scale, zero in self._outputs})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import cv2
 import numpy as np
@@ -235,3 +236,16 @@ def test_nothing_of_one_picture_is_left_in_the_network_for_the_next(
     bundled.detect(np.full((480, 640, 3), 255, np.uint8))
     assert first
     assert bundled.detect(upright) == first
+
+
+def test_a_profiler_that_holds_frames_disturbs_nothing(bundled: MaskAwareFaceDetector, bare_face: Image) -> None:
+    picture, held = bare_face, list[object]()
+    expected = bundled.detect(picture)
+    sys.setprofile(lambda frame, _event, _about: held.append(frame))
+    try:
+        found = [bundled.detect(picture) for _ in range(2)]
+    finally:
+        sys.setprofile(None)
+
+    assert found == [expected, expected]
+    assert expected
