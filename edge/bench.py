@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.assembly import Vision, load_classifier_of, load_detector_of
+from edge.assembly import load_classifier_of, load_detector_of
 from edge.cold_start import cold_start_s
 from edge.errors import UsageError
 from edge.messages import Event, EventFace, FrameSize, Models, box_field, image_record, uuid7
@@ -24,7 +24,7 @@ from edge.outbox import Entry, Outbox
 from edge.people import DecisionRule, People
 from edge.settings import Settings
 from edge.sources.demo import DemoCapture
-from edge.vision.analyzer import Face
+from edge.vision.analyzer import Analyzer, Face
 from edge.vision.cards import load_card
 from edge.vision.classifier import MaskClassifier
 from edge.vision.detector import FaceDetector
@@ -54,7 +54,7 @@ class Measurement:
     """`whole` is a picture from pixels to labels; `frames_per_s` is what one thread keeps up with.
 
     `over_networks` is how many times as long `whole` takes as the two networks alone; None for a YuNet file.
-    `cold_start_s` is from the start of the daemon's process to READY.
+    `rss_mb` is this process with both models at work; `cold_start_s` from the start of the daemon's process to READY.
     """
 
     runtime: str
@@ -85,7 +85,7 @@ def measure(settings: Settings, picture: Path | None, seconds: float, rss_mb: Ca
         settings: which models.
         picture: to be used; None takes a frame of the demo scene.
         seconds: for all stages together.
-        rss_mb: of this process, in MB.
+        rss_mb: gives the memory of this process, in MB.
 
     Raises:
         UsageError: the picture cannot be read.
@@ -95,8 +95,9 @@ def measure(settings: Settings, picture: Path | None, seconds: float, rss_mb: Ca
     image = demo_frame() if picture is None else decode(read_bytes(picture))
     data = cv2.imencode(".jpg", image)[1].tobytes()
     detector, classifier = load_detector_of(settings), load_classifier_of(settings)
-    analyzer = Vision.load(settings).analyzer
+    analyzer = Analyzer(detector, classifier, settings.detector.min_face_px)
     found, faces = detector.detect(image), analyzer.analyze(image)
+    resident_mb = rss_mb()  # before the networks are loaded once more, for the comparison
     if not faces:
         raise UsageError(
             f"{picture or 'demo scene'}: no face is found in it; a bench without one would show half of the work"
@@ -129,7 +130,7 @@ def measure(settings: Settings, picture: Path | None, seconds: float, rss_mb: Ca
         frames_per_s=round(1000 / stages["whole"].p50_ms, 1),
         over_networks=None if bare is None else round(stages["whole"].p50_ms / bare.p50_ms, 2),
         cold_start_s=round(cold_start_s(settings), 2),
-        rss_mb=rss_mb(),
+        rss_mb=resident_mb,
     )
 
 
