@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import time
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +14,9 @@ import numpy as np
 
 import edge.vision  # noqa: F401  sets what OpenCV reads when it is loaded
 from edge.errors import UnavailableError
+from edge.sources import Monotonic
 from edge.sources.demo import DEMO_URL, DemoCapture
+from edge.sources.pace import Pace
 from edge.vision.geometry import Image
 
 # TCP because a lossy UDP stream shows smeared faces; one second of stream analysis, not five, before the first frame.
@@ -20,8 +24,16 @@ os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp|analy
 
 import cv2
 
+log = logging.getLogger(__name__)
+
 OPEN_LIMIT_S = 5.0
 READ_LIMIT_S = 4.0
+_LIMITS = [
+    cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
+    round(OPEN_LIMIT_S * 1000),
+    cv2.CAP_PROP_READ_TIMEOUT_MSEC,
+    round(READ_LIMIT_S * 1000),
+]
 _FILE_FPS = 25.0
 _CSI_SIZE = (1280, 720)
 
@@ -59,6 +71,8 @@ def open_capture(url: str) -> Capture:
         return DemoCapture()
     if url.startswith("picamera:"):
         return PiCapture(url.removeprefix("picamera:"))
+    if url.startswith(("rtsp://", "rtsps://")):
+        return RtspCapture(url)
     try:
         return OpenCvCapture(url)
     except OSError as error:
@@ -72,13 +86,7 @@ class OpenCvCapture:
         path = Path(url)
         self.frame_interval_s = 0.0
         if "://" in url:
-            limits = [
-                cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
-                round(OPEN_LIMIT_S * 1000),
-                cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-                round(READ_LIMIT_S * 1000),
-            ]
-            self._capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
+            self._capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, _LIMITS)
         elif path.is_char_device():
             self._capture = cv2.VideoCapture(url, cv2.CAP_V4L2)
             self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
@@ -90,14 +98,52 @@ class OpenCvCapture:
             raise UnavailableError(f"{url}: there is no such device or file")
         if not self._capture.isOpened():
             self._capture.release()
-            raise UnavailableError(f"{without_password(url)}: does not answer, or with nothing that is a video")
+            raise UnavailableError(_unanswered(url))
 
     def grab(self) -> bool:
         return self._capture.grab()
 
     def retrieve(self) -> Image | None:
-        there, image = self._capture.retrieve()
-        return np.asarray(image, np.uint8) if there else None
+        return _pixels(self._capture)
+
+    def release(self) -> None:
+        self._capture.release()
+
+
+class RtspCapture:
+    """An RTSP stream, decoded by one thread for as long as that keeps up.
+
+    FFmpeg gives frames to as many threads as there are cores, and each beyond the first keeps a frame back: with four
+    cores and 30 frames a second, everything is seen a tenth of a second later. A stream that is too much for one core
+    would be later and later, so it is opened anew and decoded by all: docs/decisions/0013-rtsp.md.
+    """
+
+    frame_interval_s = 0.0
+
+    def __init__(self, url: str, clock: Monotonic = time.monotonic) -> None:
+        self._url = url
+        self._clock = clock
+        self._pace = Pace() if cv2.getNumberOfCPUs() > 1 else None
+        self._capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, [*_LIMITS, cv2.CAP_PROP_N_THREADS, 1])
+        if not self._capture.isOpened():
+            self._capture.release()
+            raise UnavailableError(_unanswered(url))
+
+    def grab(self) -> bool:
+        """As every `grab`, but once it may take `OPEN_LIMIT_S` more."""
+        if not self._capture.grab():
+            return False
+        stream_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        if self._pace is None or not self._pace.falls_behind(stream_s, self._clock()):
+            return True
+        log.info("%s: too much for one core to decode; opened again for all", without_password(self._url))
+        self._pace = None
+        self._capture.release()
+        self._capture = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, _LIMITS)
+        return self._capture.grab()
+
+    def retrieve(self) -> Image | None:
+        return _pixels(self._capture)
 
     def release(self) -> None:
         self._capture.release()
@@ -106,7 +152,7 @@ class OpenCvCapture:
 class PiCapture:
     """A CSI camera through picamera2, which comes with Raspberry Pi OS and not from the package index.
 
-    One stream, for detection and for the crop: docs/decisions/0007-csi.md. At most one request is lent at a time, for
+    One stream, for detection and for the crop: docs/decisions/0010-csi.md. At most one request is lent at a time, for
     the camera stops when its few buffers are all lent.
     """
 
@@ -179,6 +225,15 @@ class PiCapture:
         request, self._request = self._request, None
         if request is not None:
             request.release()
+
+
+def _unanswered(url: str) -> str:
+    return f"{without_password(url)}: does not answer, or with nothing that is a video"
+
+
+def _pixels(capture: cv2.VideoCapture) -> Image | None:
+    there, image = capture.retrieve()
+    return np.asarray(image, np.uint8) if there else None
 
 
 def _whole_view(sensor: tuple[int, int]) -> tuple[int, int]:

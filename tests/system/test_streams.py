@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import cv2
 import pytest
 
+from edge.sources.capture import RtspCapture, open_capture
 from support.broker import Mosquitto, Subscriber, subscribed
 from support.components import eventually, free_port, require_shared
 from support.daemon import running, write_config
@@ -143,6 +145,26 @@ def test_an_rtsp_stream_is_read(tmp_path: Path, broker: Mosquitto, yunet: str, m
             event = subscriber.wait_for("/event", limit_s=40)[0].json()
 
     assert event["event_type"] == "mask"
+
+
+@pytest.mark.usefixtures("masked_man")
+def test_one_thread_decodes_an_rtsp_stream_whose_time_stamps_tell_its_pace(tmp_path: Path) -> None:
+    with rtsp_server(tmp_path / "jpegs") as url:
+        capture = open_capture(url)
+        assert isinstance(capture, RtspCapture)
+        stamps = []
+        for _ in range(30):
+            assert capture.grab()
+            stamps.append(capture._capture.get(cv2.CAP_PROP_POS_MSEC))
+        threads = capture._capture.get(cv2.CAP_PROP_N_THREADS)
+        image = capture.retrieve()
+        capture.release()
+
+    assert threads == 1
+    assert stamps == sorted(stamps)
+    assert 2500 < stamps[-1] - stamps[0] < 3000  # ms, of 30 frames at ten a second
+    assert image is not None
+    assert image.shape[1] == 640
 
 
 def test_a_camera_that_goes_away_is_lost_and_comes_back(
