@@ -8,14 +8,16 @@ kind from one process. Of each event four times are known: when the server had t
 its hands, when the daemon had that frame out of its decoder (`first_seen`), when it had the frame that decided (`time`),
 and when a subscriber had the event from the broker. Between them lie
 
-- the stream: for MJPEG, of pictures that are compressed beforehand, the network and the decoder; for H.264 the encoder
-  as well, as a camera that compresses what it sees;
-- three frames for the verdict, the first of which is the one that was seen first: 67 ms, and no work of ours;
-- the verdict: what waits for the thread that looks at pictures, the two networks, the outbox and the broker.
+- the stream: the network and the decoder, and for H.264 the encoder as well (JPEGs are made beforehand);
+- two frames more for the verdict, which takes three: 67 ms;
+- the verdict: the wait for the thread that looks at pictures, the two networks, the outbox and the broker.
 
-The share of one processor that the daemon and the servers take meanwhile is printed beside them, for all run on the same
-machine. Needs mosquitto and, for RTSP, the packages that benchmarks/rtsp_server.py names; everything is on loopback
-and in temporary folders. Four minutes as it stands.
+The first span is all of it, the second the stream's part, the third the verdict's. Stamps in events are cut to
+milliseconds. The shares of one processor that the daemon and the servers take meanwhile are printed beside them, for
+all run on one machine.
+
+Needs mosquitto and, for RTSP, the packages that benchmarks/rtsp_server.py names. Everything is on loopback and in
+temporary folders; about four minutes.
 """
 
 from __future__ import annotations
@@ -46,9 +48,8 @@ def lag(stream: Stream, cameras: int, seconds: float) -> None:
         shown = [(name, appeared) for name, appeared in run.shown() if appeared < until]
     spans = list(_spans(shown, run.heard))
     columns = " | ".join(_told(values) for values in zip(*spans, strict=True))
-    print(
-        f"| {cameras} x {stream} | {len(shown)}, {len(spans)} | {columns} | {daemon:.0%} | {servers:.0%} |", flush=True
-    )
+    counts = f"{cameras} x {stream} | {len(shown)}, {len(spans)}"
+    print(f"| {counts} | {columns} | {daemon:.0%} | {servers:.0%} |", flush=True)
 
 
 def _spans(shown: list[tuple[str, float]], heard: Heard) -> Iterator[tuple[float, float, float]]:
@@ -75,10 +76,10 @@ def main() -> None:
     parser.add_argument("--cameras", type=int, nargs="+", default=[1, 2], help="how many there are in each row")
     parser.add_argument("--streams", nargs="+", choices=["MJPEG", "RTSP"], default=["MJPEG", "RTSP"])
     options = parser.parse_args()
+    spans = "first frame sent to event", "first frame sent to first frame seen", "deciding frame to event"
     print(
-        "| cameras | people, events | first frame sent to event | to first frame seen | deciding frame to event", end=""
+        "|", " | ".join(["cameras", "people, events", *spans, "daemon", "servers"]), "|\n|---|---|---|---|---|---|---|"
     )
-    print(" | daemon | servers |\n|---|---|---|---|---|---|---|")
     for cameras in options.cameras:
         for stream in options.streams:
             lag(stream, cameras, options.seconds)
