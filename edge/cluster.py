@@ -145,8 +145,9 @@ class _Cluster:
     """The connection, and what is handed out."""
 
     def __init__(self, scheduler: str | None, processes: int, job: Job, promise: Promise, identities: Models) -> None:
-        self._closing = ExitStack()
-        self._client = self._connect(scheduler, processes)
+        with ExitStack() as closing:
+            self._client = _connect(closing, scheduler, processes)
+            self._closing = closing.pop_all()
         self._identities = identities
         self._folder = Path.cwd()
         self._arguments = job, promise
@@ -154,41 +155,6 @@ class _Cluster:
         self._threads, self._looked_at = 1, float("-inf")
         self._seen_at = self._finished_at = time.monotonic()
         self._finished = 0
-
-    def _connect(self, scheduler: str | None, processes: int) -> Client:
-        try:
-            import dask
-            import distributed
-        except ImportError as error:
-            raise UnavailableError("--engine dask needs an extra: pip install 'maskgate[cluster]'") from error
-        library: Any = distributed  # which has types for half of itself
-        for name in [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]:
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is raised
-        where: Any = scheduler
-        if scheduler is None:
-            dask.config.set(
-                {"distributed.scheduler.allowed-failures": _LOCAL_DEATHS, "logging": {"distributed": "critical"}}
-            )
-            scratch = self._closing.enter_context(tempfile.TemporaryDirectory(prefix="maskgate-dask-"))
-            with without_interrupts():
-                where = library.LocalCluster(
-                    n_workers=processes,
-                    threads_per_worker=1,
-                    host="127.0.0.1",
-                    dashboard_address=None,
-                    worker_dashboard_address=None,
-                    silence_logs=logging.CRITICAL,
-                    local_directory=scratch,
-                )
-            self._closing.callback(where.close, timeout=_ANSWER_LIMIT_S)
-        try:
-            client: Client = library.Client(where, timeout=_CONNECT_LIMIT_S)
-        except (OSError, TimeoutError) as error:
-            raise UnavailableError(f"{scheduler}: no Dask scheduler answers there") from error
-        except ValueError as error:
-            raise UsageError(f"--scheduler: {error}") from error
-        self._closing.callback(client.close, timeout=_ANSWER_LIMIT_S)
-        return client
 
     def classified(self, paths: Sequence[Path]) -> Iterator[Classified]:
         """See `classify_on_cluster`; closes the cluster at the end."""
@@ -291,3 +257,41 @@ class _Cluster:
             return sum(client.sync(client.scheduler.ncores, workers=None, callback_timeout=_ANSWER_LIMIT_S).values())
         except (OSError, TimeoutError, RuntimeError):
             return 0
+
+
+def _connect(closing: ExitStack, scheduler: str | None, processes: int) -> Client:
+    """A client of the scheduler, or of a cluster that is started here; `closing` ends both."""
+    try:
+        import dask
+        import distributed
+    except ImportError as error:
+        raise UnavailableError("--engine dask needs an extra: pip install 'maskgate[cluster]'") from error
+    library: Any = distributed  # which has types for half of itself
+    for name in [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is raised
+    where: Any = scheduler
+    if scheduler is None:
+        dask.config.set(
+            {"distributed.scheduler.allowed-failures": _LOCAL_DEATHS, "logging": {"distributed": "critical"}}
+        )
+        scratch = closing.enter_context(tempfile.TemporaryDirectory(prefix="maskgate-dask-"))
+        with without_interrupts():
+            where = library.LocalCluster(
+                n_workers=processes,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address=None,
+                worker_dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+                local_directory=scratch,
+            )
+        closing.callback(where.close, timeout=_ANSWER_LIMIT_S)
+    try:
+        client: Client = library.Client(where, timeout=_CONNECT_LIMIT_S)
+    except (OSError, TimeoutError) as error:
+        place = "on this machine" if scheduler is None else f"at {scheduler}"
+        raise UnavailableError(f"no Dask scheduler answers {place}") from error
+    except ValueError as error:
+        raise UsageError(f"--scheduler: {error}") from error
+    closing.callback(client.close, timeout=_ANSWER_LIMIT_S)
+    return client

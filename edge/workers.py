@@ -12,6 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver, get_context
 from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+from edge.errors import UsageError
 
 _NEEDED = ["edge.batch"]
 
@@ -20,7 +23,14 @@ def start_server() -> ForkServerContext:
     """Starts the server if it does not run; what worker processes are to be made with. Only in the main thread.
 
     It ends with this process.
+
+    Raises:
+        UsageError: the working directory is gone or may not be entered, which workers do first.
     """
+    try:
+        os.chdir(Path.cwd())
+    except OSError as error:
+        raise UsageError(f"the folder that this was started in: {error.strerror}: start it from another") from error
     context = get_context("forkserver")
     context.set_forkserver_preload(_NEEDED)
     with without_interrupts(), _without_the_working_directory():

@@ -10,6 +10,7 @@ import pytest
 
 from edge import cluster
 from edge.batch import Classified, Job
+from edge.errors import UnavailableError
 from edge.settings import load_settings
 
 CONFIG = """
@@ -25,6 +26,29 @@ url = "rtsp://user:of-the-camera@192.0.2.1/"
 [detector]
 min_score = 0.7
 """
+
+
+def test_a_cluster_of_our_own_is_closed_if_nobody_can_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip("distributed", reason="pip install 'maskgate[cluster]'")
+    closed: list[str] = []
+
+    class Local:
+        def __init__(self, local_directory: str, **_: object) -> None:
+            self._folder = Path(local_directory)
+
+        def close(self, timeout: float) -> None:
+            assert timeout > 0
+            closed.append("cluster" if self._folder.is_dir() else "cluster without its folder")
+
+    def refuse(_where: object, timeout: float) -> None:
+        raise TimeoutError(timeout)
+
+    monkeypatch.setattr(distributed, "LocalCluster", Local)
+    monkeypatch.setattr(distributed, "Client", refuse)
+
+    with pytest.raises(UnavailableError, match="no Dask scheduler answers on this machine"):
+        cluster.classify_on_cluster([], Job(load_settings(None), whole_faces=False), None, 1)
+    assert closed == ["cluster"]
 
 
 def test_no_password_leaves_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

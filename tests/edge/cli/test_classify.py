@@ -14,6 +14,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+import edge
 from edge.messages import json_schema
 from support.components import eventually, require_program
 from support.daemon import ENVIRONMENT, maskgate
@@ -204,6 +205,27 @@ def test_workers_import_nothing_from_where_the_user_is(pictures: Path, tmp_path:
     assert done.returncode == 0
     assert len(records(done.stdout)) == 2
     assert not (tmp_path / "imported").exists()
+
+
+def test_a_folder_that_is_gone_is_no_place_to_start_workers_from(pictures: Path, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = f"rmdir '{gone}'; exec '{sys.executable}' -c 'from edge.cli import main; main()' \"$@\""
+    arguments = [str(pictures / "nobody.jpg"), str(pictures / "bare.jpg"), "--jobs=2"]
+    source = {"PYTHONPATH": str(Path(edge.__file__).parents[1])}
+
+    done = subprocess.run(
+        ["/bin/sh", "-c", command, "sh", "classify", *arguments],
+        cwd=gone,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=ENVIRONMENT | source,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert "the folder that this was started in: No such file or directory: start it from another" in done.stderr
 
 
 def test_workers_end_with_who_started_them(pictures: Path, tmp_path: Path) -> None:
