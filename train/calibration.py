@@ -57,10 +57,11 @@ def fit_shift(probabilities: NDArray[np.floating], labels: tuple[str, ...], is_m
     return round(float(good[np.abs(good).argmin()]), 2)
 
 
-_DROPPED = 0.001
+_DROPPED = 0.002
 _MOST_RESERVE = 2.0
 """Share of real faces that may be taken for none, and how far the label is held back for it at most. A face that is
-dropped is lost; an object that stays is at least uncertain."""
+dropped is lost, a skull on a shirt that stays may become a verdict. At 0.001 a single odd portrait of `val` decided for
+all; of the 2,237 faces that the detector finds there none is dropped at 0.002."""
 
 
 def fit_reserve(probabilities: NDArray[np.floating], labels: tuple[str, ...], weights: Floats) -> float:

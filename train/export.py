@@ -23,7 +23,7 @@ from train.calibration import choose_thresholds, fit_reserve, fit_shift, fit_tem
 from train.dataset import Dataset, open_dataset, with_boxes
 from train.evaluation import figures_of
 from train.judging import Judgements, judge
-from train.labels import MASK, NO_MASK
+from train.labels import INCORRECT, MASK, NO_MASK
 from train.progress import Note, silent
 from train.published import seeds_for_card
 from train.quantize import float_file, int8_file, representative_of
@@ -106,12 +106,12 @@ def _convert(run: RunFolder, model: Model, dataset: Dataset, representative: Pat
 def _centre(model: Model, dataset: Dataset, settings: RunSettings) -> dict[str, float]:
     """Takes favours out of the head: for one class, and for dropping faces; returns what was added to each logit.
 
-    As `fit_shift` and `fit_reserve` find them on val. Only for our own head with its bias for each label; the seeds are
-    exported as they were trained.
+    As `fit_shift` and `fit_reserve` find them on val, with badly worn masks on the side of the bare faces. Only for our
+    own head with its bias for each label; the seeds are exported as they were trained.
     """
     if settings.arch != "mobilenet_v2":
         return {}
-    real = [s for s in dataset.part("val") if judged(s) and s.label in (MASK, NO_MASK) and not s.drawn_on]
+    real = [s for s in dataset.part("val") if judged(s) and s.label in (MASK, NO_MASK, INCORRECT) and not s.drawn_on]
     views = _views(real, dataset.store(), settings)
     is_mask = np.array([sample.label == MASK for sample in real])
     probabilities = predict(model, views, settings.pixels)

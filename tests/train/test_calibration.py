@@ -51,17 +51,17 @@ def test_a_favour_for_one_class_is_found_and_has_the_right_sign() -> None:
 
 
 def test_no_face_is_held_back_until_hardly_a_face_is_dropped() -> None:
-    lead = np.r_[np.full(3, 0.9), np.full(7, 0.5), np.full(9990, -3.0)]
+    lead = np.r_[np.full(13, 0.9), np.full(7, 0.5), np.full(9980, -3.0)]
     rows = np.exp(np.stack([np.zeros(10_000), np.full(10_000, -4.0), lead], axis=1))
     rows /= rows.sum(axis=1, keepdims=True)
     weights = np.ones(10_000)
-    # Ten in ten thousand may go, and would without any help; eleven may not.
+    # Twenty in ten thousand may go, and would without any help; twenty-one may not.
     assert fit_reserve(rows, LABELS, weights) == 0
-    lead[10] = 0.4
+    lead[20] = 0.4
     more = np.exp(np.stack([np.zeros(10_000), np.full(10_000, -4.0), lead], axis=1))
     held = fit_reserve(more / more.sum(axis=1, keepdims=True), LABELS, weights)
     assert held == pytest.approx(-0.41, abs=0.011)
-    assert int((lead + held >= 0).sum()) == 10
+    assert int((lead + held >= 0).sum()) == 20
 
 
 def test_no_face_is_never_favoured_and_never_given_up() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.vision.geometry import Box, face_input, whole
+from train.augment.aside import Aside, look_aside
 from train.regions import Region
 
 
@@ -24,6 +25,7 @@ class Framing:
         stretch: of width against height, natural logarithm, both ways; published crops are often squashed to squares.
         whole_share: how often a published crop is shown as it is, instead of by the face box in it.
         outside: how far the square may reach beyond the pixels there are, as a share of its side.
+        aside: how often the head looks aside.
     """
 
     margins: tuple[float, float] = (-0.08, 0.45)
@@ -32,6 +34,7 @@ class Framing:
     stretch: float = 0.12
     whole_share: float = 0.5
     outside: float = 0.06
+    aside: float = 0.35
 
 
 def framed(region: Region, kind: str, framing: Framing, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -47,6 +50,8 @@ def framed(region: Region, kind: str, framing: Framing, size: int, rng: np.rando
     Returns:
         RGB, shape (size, size, 3).
     """
+    if rng.random() < framing.aside:
+        region = _looking_aside(region, rng)
     if region.box is None or (kind == "crop" and rng.random() < framing.whole_share):
         box, margin = whole(region.image), rng.uniform(-0.14, 0.0)
     else:
@@ -64,6 +69,13 @@ def framed(region: Region, kind: str, framing: Framing, size: int, rng: np.rando
     )
     view = face_input(np.asarray(image, np.uint8), moved, margin, (size, size))
     return np.ascontiguousarray(view[:, ::-1]) if rng.random() < 0.5 else view
+
+
+def _looking_aside(region: Region, rng: np.random.Generator) -> Region:
+    face = region.face
+    (image,), moved = look_aside([region.image], (face.x, face.y, face.width, face.height), Aside.draw(rng))
+    box = None if region.box is None else Box(*(round(value) for value in moved))
+    return Region(image, box, None, region.face_px)
 
 
 def _room(region: Region, box: Box) -> float:

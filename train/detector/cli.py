@@ -86,11 +86,16 @@ def fit(
 @click.option("--width", type=click.IntRange(32), default=384, show_default=True, help="Of the input, pixels.")
 @click.option("--height", type=click.IntRange(32), default=288, show_default=True, help="Of the input, pixels.")
 @click.option("--version", default="1", show_default=True, help="For the card.")
-def export(run: Path, output: Path, data: Path, teacher: Path | None, width: int, height: int, version: str) -> None:
+@click.option(
+    "--keep", type=click.FloatRange(0, 1), default=0, show_default=True, help="Share of what the run began with."
+)
+def export(
+    run: Path, output: Path, data: Path, teacher: Path | None, width: int, height: int, version: str, keep: float
+) -> None:
     """Makes the int8 file and its card of RUN, and holds it against the float network on the validation part."""
     from train.detector.evaluate import table
     from train.detector.export import Provenance
-    from train.detector.pipeline import export_run
+    from train.detector.pipeline import export_run, finished_weights
 
     options = json.loads((run / "options.json").read_text())
     provenance = Provenance(
@@ -98,10 +103,11 @@ def export(run: Path, output: Path, data: Path, teacher: Path | None, width: int
         version=version,
         data=f"{data.name}/MANIFEST.csv, train part",
         seed=int(options["seed"]),
-        command=_fit_command(run),
+        command=options["command"] if not keep else f"{options['command']}; {_command()}",
         weights="MobileNetV2 alpha 0.35, ImageNet, blocks 3 to 16",
     )
-    click.echo(table(export_run(run, output, data, teacher, (height, width), provenance)))
+    weights = finished_weights(run, options["start"], keep)
+    click.echo(table(export_run(weights, output, data, teacher, (height, width), provenance)))
 
 
 @detector.command()
@@ -162,11 +168,6 @@ def evaluate(
         path = model.with_suffix(".json")
         text = with_metrics(json.loads(path.read_text(encoding="utf-8")), split, results)
         path.write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
-
-
-def _fit_command(run: Path) -> str:
-    """The command line that `fit` noted, with file names instead of paths."""
-    return str(json.loads((run / "options.json").read_text()).get("command", ""))
 
 
 def _command() -> str:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from train.detector.boxes import BARE, MARGINS, MASK, Boxes, share_inside, sizes, to_our_rule
+from train.detector.boxes import BARE, MARGINS, Boxes, share_inside, sizes, to_our_rule
 from train.detector.data import Face, read_face_free, read_faces, read_photos
 from train.detector.objects import read_objects
 from train.detector.paste import Cutout, oval, soft_rectangle
-from train.detector.scene import FACE, Scene, scene_of
+from train.detector.scene import Scene, scene_of
 from train.detector.teacher import labels
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ class Material:
         scenes: photos with faces.
         empty: photos without a face.
         faces: cut-out faces to paste into scenes.
-        heads: whole pictures of one head each, to be used as scenes of their own.
+        heads: those of them that show the whole head, to be used as scenes of their own.
         objects: cut-out things and animals, to paste as what is no face.
     """
 
     scenes: list[Scene]
     empty: list[Scene]
     faces: list[Cutout]
-    heads: list[Scene]
+    heads: list[Cutout]
     objects: list[Cutout] = field(default_factory=list)
 
     def bare(self) -> list[Cutout]:
@@ -74,14 +74,7 @@ def gather(data: Path, split: str, teacher: Path, cache: Path, objects: Path | N
             continue
         faces.append(cutout)
         if crop.framing != "crop" or _shows_head(cutout):
-            heads.append(
-                Scene(
-                    cutout.pixels,
-                    cutout.box[None],
-                    np.array([FACE]),
-                    np.array([MASK if cutout.kind is None else cutout.kind]),
-                )
-            )
+            heads.append(cutout)
     return Material(
         scenes=[scene_of(photo, seen[photo.name]) for photo in photos],
         # Animals and objects that detectors fire on come twice.

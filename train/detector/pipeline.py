@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge.errors import ModelError
+from edge.errors import ModelError, UsageError
 from edge.vision.face_detector import MaskAwareFaceDetector
 from train.detector import export
 from train.detector.architecture import build
@@ -24,8 +25,6 @@ from train.detector.rivals import contenders
 from train.detector.traps import mine, save_traps
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from train.detector.evaluate import Part
 
 log = logging.getLogger(__name__)
@@ -62,8 +61,36 @@ def calibration_line(raw: Contender, part: Part) -> Line:
     )
 
 
+def finished_weights(run: Path, start: str | None, keep: float) -> Path:
+    """The file of a run's weights, or of weights between them and those that it began with.
+
+    Fine-tuning forgets some of what it does not show; a mean of the weights before and after keeps more of both than
+    either has (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+
+    Args:
+        run: folder of `fit`.
+        start: the weights that it began with.
+        keep: share of these, 0 to 1.
+
+    Raises:
+        UsageError: something is to be kept of a run that began from nothing, or what it began with is gone.
+    """
+    if not keep:
+        return run / AVERAGE_FILE
+    if start is None or not Path(start).exists():
+        raise UsageError(f"--keep: {run} began with {start or 'no weights of ours'}, of which nothing can be kept")
+    before, after = build(), build()
+    before.load_weights(start)
+    after.load_weights(str(run / AVERAGE_FILE))
+    pairs = zip(before.get_weights(), after.get_weights(), strict=True)
+    after.set_weights([keep * old + (1 - keep) * new for old, new in pairs])
+    path = run / "between.weights.h5"
+    after.save_weights(str(path))
+    return path
+
+
 def export_run(
-    run: Path,
+    weights: Path,
     output: Path,
     data: Path,
     teacher: Path | None,
@@ -73,7 +100,7 @@ def export_run(
     """Writes the int8 file and its card, and measures both against the float network on the validation part.
 
     Args:
-        run: folder of `fit`.
+        weights: from `finished_weights`, in the folder of a run.
         output: the .tflite file.
         data: the folder of MANIFEST.csv.
         teacher: YuNet's .onnx, for faces that nobody boxed.
@@ -86,7 +113,7 @@ def export_run(
     Raises:
         ModelError: the file breaks a rule of `export.checked_outputs`, or has lost more than one point of AP.
     """
-    weights = run / AVERAGE_FILE
+    run = weights.parent
     part = read_part(data, "val", teacher, run.parent / "detector-cache")
     line = calibration_line(float_contender(weights, size, Line()), part)
     log.info("new logit = %.3f * logit %+.3f", line.scale, line.shift)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from train.augment.aside import Aside, look_aside
 from train.detector.boxes import BARE, sizes
 from train.detector.light import disturb
 from train.detector.material import patch_without_face
@@ -96,9 +97,8 @@ class Sampler:
         scene = window(scene, self._view(scene, size), size, self._background())
         for index in masked(scene)[::-1]:
             if self.rng.random() < self.mix.swapped and sizes(scene.boxes[[index]])[0] >= 8:
-                face = self._bare[int(self.rng.integers(len(self._bare)))]
                 degrees = float(self.rng.normal(0, 7))
-                scene = swap(scene, int(index), face, degrees, mirrored=self.rng.random() < 0.5)
+                scene = swap(scene, int(index), self._one_of(self._bare), degrees, mirrored=self.rng.random() < 0.5)
         if self.rng.random() < self.mix.hidden:
             scene = self._hidden(scene)
         if self.rng.random() < 0.25:
@@ -111,8 +111,7 @@ class Sampler:
         if not len(faces):
             return scene
         box = scene.boxes[int(self.rng.choice(faces))]
-        pool = self._bare if self.rng.random() < 0.5 else self._masked
-        face = pool[int(self.rng.integers(len(pool)))]
+        face = self._one_of(self._bare if self.rng.random() < 0.5 else self._masked)
         size = float(sizes(box[None])[0]) * float(np.exp(self.rng.uniform(np.log(0.8), np.log(1.7))))
         # Half of the way between the two middles is hidden: about a third of the face behind.
         reach = 0.36 * (box[2:] + size)
@@ -149,6 +148,15 @@ class Sampler:
         low = np.minimum(reach, extent_of_scene / 2) * 0.9
         centre = np.clip(centre, low, extent_of_scene - low)
         return View((float(centre[0]), float(centre[1])), scale, self._degrees(), self.rng.random() < 0.5)
+
+    def _one_of(self, pool: list[Cutout]) -> Cutout:
+        """A face of the pool, half of the time looking aside."""
+        face = pool[int(self.rng.integers(len(pool)))]
+        if self.rng.random() < 0.5:
+            return face
+        box: tuple[float, float, float, float] = tuple(face.box.tolist())
+        (pixels, alpha), moved = look_aside([face.pixels, face.alpha], box, Aside.draw(self.rng))
+        return Cutout(pixels, alpha, np.array(moved, np.float32), face.kind)
 
     def _degrees(self) -> float:
         chance = self.rng.random()
@@ -189,27 +197,24 @@ class Sampler:
         return _joined(pixels, parts)
 
     def _head(self, size: tuple[int, int], largest: float = 1.0) -> Scene:
-        scene = self.material.heads[int(self.rng.integers(len(self.material.heads)))]
+        scene = _portrait(self._one_of(self.material.heads))
         height, width = scene.pixels.shape[:2]
         scale = max(size[0] / width, size[1] / height) * float(self.rng.uniform(0.9, 1.25)) * largest
         jitter = self.rng.uniform(-0.08, 0.08, 2)
         centre = ((0.5 + jitter[0]) * width, (0.5 + jitter[1]) * height)
-        view = View(centre, scale, float(self.rng.normal(0, 10)), self.rng.random() < 0.5)
+        view = View(centre, scale, self._degrees(), self.rng.random() < 0.5)
         return window(scene, view, size, self._background())
 
     def _close_up(self) -> Scene:
         """A whole face crop at any size up to the window's, half of the time in the corner as the letterbox has it."""
-        face = self.material.faces[int(self.rng.integers(len(self.material.faces)))]
-        kind = BARE if face.kind is None else face.kind
-        scene = Scene(face.pixels, face.box[None], np.array([FACE]), np.array([kind]))
-        extent = np.array(face.pixels.shape[1::-1], float)
+        scene = _portrait(self._one_of(self.material.faces))
+        extent = np.array(scene.pixels.shape[1::-1], float)
         scale = self.size / float(extent.max()) * float(np.exp(self.rng.uniform(np.log(0.3), np.log(1.05))))
         reach = 0.5 * self.size / scale
         slack = np.maximum(reach - extent / 2, 0)
         offset = slack if self.rng.random() < 0.5 else self.rng.uniform(-1, 1, 2) * slack
         centre = extent / 2 + offset
-        degrees = 0.0 if self.rng.random() < 0.5 else float(self.rng.normal(0, 8))
-        view = View((float(centre[0]), float(centre[1])), scale, degrees, self.rng.random() < 0.5)
+        view = View((float(centre[0]), float(centre[1])), scale, self._degrees(), self.rng.random() < 0.5)
         return window(scene, view, (self.size, self.size), self._background())
 
     def _emptied(self) -> Scene:
@@ -252,9 +257,8 @@ class Sampler:
         centre = free_place(scene, size, self.rng)
         if centre is None:
             return scene
-        face = pool[int(self.rng.integers(len(pool)))]
         place = Place(centre, size, self._degrees(), self.rng.random() < 0.5)
-        return paste(scene, face, place, np.exp(self.rng.normal(0, 0.15, 3)).astype(np.float32))
+        return paste(scene, self._one_of(pool), place, np.exp(self.rng.normal(0, 0.15, 3)).astype(np.float32))
 
     def _distracted(self, scene: Scene) -> Scene:
         """One to three patches without a face, with the seams of pasted faces."""
@@ -279,6 +283,12 @@ def _weight(scene: Scene) -> float:
     """How often a photo is drawn: more if it shows bare faces, which the photos have fewer of."""
     bare = int(((scene.kinds == BARE) & (scene.roles == FACE)).sum())
     return 1.0 + min(bare, 3) * 0.7
+
+
+def _portrait(face: Cutout) -> Scene:
+    """A face crop as a scene of its own."""
+    kind = BARE if face.kind is None else face.kind
+    return Scene(face.pixels, face.box[None], np.array([FACE]), np.array([kind]))
 
 
 def _joined(pixels: NDArray[np.uint8], parts: list[tuple[Scene, tuple[int, int]]]) -> Scene:

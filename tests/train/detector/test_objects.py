@@ -56,7 +56,7 @@ def _material(colour: int) -> Material:
     masked = Cutout(face.pixels, face.alpha, face.box, 0)
     whole = np.array([0, 0, 64, 64], np.float32)
     thing = Cutout(np.full((64, 64, 3), colour, np.uint8), np.full((64, 64), 255, np.uint8), whole, None)
-    return Material([street], [empty], [face, masked], [street], [thing])
+    return Material([street], [empty], [face, masked], [face], [thing])
 
 
 def test_objects_get_into_face_free_pictures_without_a_box() -> None:

@@ -105,12 +105,8 @@ def test_a_swapped_face_takes_the_place_of_the_masked_one() -> None:
 
 def _sampler(size: int = 128) -> Sampler:
     scenes = [_scene((70, 50, 50, 70), (10, 10, 20, 20)), _scene((30, 30, 80, 90))]
-    head = Scene(
-        np.full((120, 100, 3), 90, np.uint8),
-        np.array([[20, 20, 60, 80]], np.float32),
-        np.array([FACE]),
-        np.array([BARE]),
-    )
+    box = np.array([20, 20, 60, 80], np.float32)
+    head = Cutout(np.full((120, 100, 3), 90, np.uint8), oval((120, 100), box), box, BARE)
     material = Material(scenes, [_scene()], [_cutout(BARE), _cutout(MASK)], [head])
     return Sampler(material, size, np.random.default_rng(3), Mix(), [_cutout(None)])
 

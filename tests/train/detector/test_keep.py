@@ -1,0 +1,37 @@
+"""Weights between those that a run began with and those that it ended with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.errors import UsageError
+from train.detector.architecture import build
+from train.detector.fit import AVERAGE_FILE
+from train.detector.pipeline import finished_weights
+
+
+def test_what_is_kept_is_a_share_of_every_weight(tmp_path: Path) -> None:
+    before, after = build(), build()
+    after.set_weights([weight + 1 for weight in before.get_weights()])
+    start = tmp_path / "start.weights.h5"
+    before.save_weights(str(start))
+    after.save_weights(str(tmp_path / AVERAGE_FILE))
+
+    between = build()
+    between.load_weights(str(finished_weights(tmp_path, str(start), 0.35)))
+
+    for old, new in zip(before.get_weights(), between.get_weights(), strict=True):
+        assert np.allclose(new, old + 0.65, atol=1e-5)
+
+
+def test_without_a_share_they_are_those_of_the_run(tmp_path: Path) -> None:
+    assert finished_weights(tmp_path, None, 0) == tmp_path / AVERAGE_FILE
+
+
+@pytest.mark.parametrize("start", [None, "gone.weights.h5"])
+def test_nothing_can_be_kept_of_nothing(tmp_path: Path, start: str | None) -> None:
+    with pytest.raises(UsageError, match=f"began with {start or 'no weights of ours'}"):
+        finished_weights(tmp_path, start, 0.35)
