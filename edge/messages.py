@@ -6,6 +6,7 @@ A change of a field is a change of contract: it moves the number in `schema` and
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -245,8 +246,11 @@ def failed_image_record(path: str, error: str, elapsed_ms: float, model: Models)
 
 
 def shown(path: str | os.PathLike[str]) -> str:
-    r"""A path as text that JSON can hold; bytes that are no UTF-8 appear as `\xNN`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    r"""A path as text that JSON can hold, another one for each path.
+
+    Bytes that are no UTF-8 appear as `\xNN`, and so does the backslash of a name that has such letters itself.
+    """
+    return re.sub(rb"\\(?=x[0-9a-f]{2})", rb"\\x5c", os.fsencode(path)).decode("utf-8", "backslashreplace")
 
 
 _MODELS: dict[str, type[_Message]] = {"event": Event, "image": PublishedImage, "status": Status}

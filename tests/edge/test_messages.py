@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Literal
@@ -82,6 +83,13 @@ def test_one_schema_holds_for_printed_and_for_published_records() -> None:
 def test_a_name_that_is_no_utf8_can_be_shown() -> None:
     assert shown(b"fa\xe7ade.jpg".decode("utf-8", "surrogateescape")) == r"fa\xe7ade.jpg"
     assert shown("schön\n.jpg") == "schön\n.jpg"
+
+
+def test_no_two_names_are_shown_alike() -> None:
+    names = [b"\xff", rb"\xff", rb"\x5cxff", b"\\\xff", rb"\xf", rb"\\xff", rb"\XFF"]
+
+    assert len({shown(os.fsdecode(name)) for name in names}) == len(names)
+    assert shown(r"a\b.jpg") == r"a\b.jpg"
 
 
 def test_the_asyncapi_document_names_every_topic_of_the_contract() -> None:
