@@ -9,6 +9,7 @@ that kills workers even then ends as a failed record.
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 import tempfile
 import threading
@@ -286,6 +287,8 @@ def _connect(closing: ExitStack, scheduler: str | None, processes: int) -> Clien
                 local_directory=scratch,
             )
         closing.callback(where.close, timeout=_ANSWER_LIMIT_S)
+        # Workers that are started anew come from that thread, and inherit what it blocks: Ctrl-C is not for them.
+        where.loop.add_callback(signal.pthread_sigmask, signal.SIG_BLOCK, [signal.SIGINT])
     try:
         client: Client = library.Client(where, timeout=_CONNECT_LIMIT_S)
     except (OSError, TimeoutError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -35,6 +36,7 @@ def test_a_cluster_of_our_own_is_closed_if_nobody_can_connect(monkeypatch: pytes
     class Local:
         def __init__(self, local_directory: str, **_: object) -> None:
             self._folder = Path(local_directory)
+            self.loop = SimpleNamespace(add_callback=lambda *_: None)
 
         def close(self, timeout: float) -> None:
             assert timeout > 0

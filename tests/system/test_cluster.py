@@ -101,8 +101,15 @@ def is_there(group: int) -> bool:
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
     children = Path(f"/proc/{process.pid}/task").glob("*/children")
-    pids = [int(pid) for file in children for pid in file.read_text().split()]
-    return [pid for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    pids = [int(pid) for file in children for pid in _content(file).split()]
+    return [pid for pid in pids if b"spawn_main" in _content(Path(f"/proc/{pid}/cmdline"))]
+
+
+def _content(file: Path) -> bytes:
+    """Of a file in /proc; nothing of a process or thread that has ended meanwhile."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return file.read_bytes()
+    return b""
 
 
 @dataclass(frozen=True)
@@ -185,6 +192,20 @@ def test_ctrl_c_leaves_what_is_done_and_no_process(dask: Start, archive: Path, l
     assert 0 < len(done) < PICTURES
     assert done == records(local)[: len(done)]
     eventually(lambda: not is_there(process.pid), 10)  # what watches for leaks ends a moment after the rest
+
+
+def test_ctrl_c_is_not_for_a_worker_that_was_started_anew(dask: Start, archive: Path, tmp_path: Path) -> None:
+    process = begun(dask, archive, tmp_path / "dask.jsonl", "--jobs", "2")
+    killed, stopped = workers_of(process)
+    os.kill(stopped, signal.SIGSTOP)  # so that there is work left
+    os.kill(killed, signal.SIGKILL)
+    eventually(lambda: set(workers_of(process)) - {killed, stopped}, 30)
+    os.killpg(process.pid, signal.SIGINT)  # into the first imports of the new one
+    os.kill(stopped, signal.SIGCONT)
+    _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 128 + signal.SIGINT, errors
+    assert "Traceback" not in errors
 
 
 def test_without_workers_it_ends_after_what_was_done(dask: Start, archive: Path, local: Path, tmp_path: Path) -> None:
