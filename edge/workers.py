@@ -25,17 +25,28 @@ def start_server() -> ForkServerContext:
     It ends with this process.
 
     Raises:
-        UsageError: the working directory is gone or may not be entered, which workers do first.
+        UsageError: see `working_directory`.
     """
-    try:
-        os.chdir(Path.cwd())
-    except OSError as error:
-        raise UsageError(f"the folder that this was started in: {error.strerror}: start it from another") from error
+    working_directory()
     context = get_context("forkserver")
     context.set_forkserver_preload(_NEEDED)
     with without_interrupts(), _without_the_working_directory():
         forkserver.ensure_running()
     return context
+
+
+def working_directory() -> Path:
+    """Where the user is. Each worker process goes there by its name.
+
+    Raises:
+        UsageError: it is gone, or may not be entered.
+    """
+    try:
+        here = Path.cwd()
+        os.chdir(here)
+    except OSError as error:
+        raise UsageError(f"the folder that this was started in: {error.strerror}: start it from another") from error
+    return here
 
 
 @contextmanager
