@@ -146,7 +146,7 @@ def _without_done(pictures: Sequence[Path], output: Path | None, format_: str, j
 
     if output is None or format_ != "jsonl":
         raise UsageError("--resume needs -o FILE and --format jsonl")
-    done = read_done(output, job.vision().identities.model_dump())
+    done = read_done(output, job.vision())
     return [picture for picture in pictures if shown(picture) not in done.paths], done.failed
 
 

@@ -50,7 +50,8 @@ class Analyzer:
     def __init__(self, detector: FaceDetector | None, classifier: MaskClassifier, min_face_px: int) -> None:
         self._detector = detector
         self._classifier = classifier
-        self._min_face_px = min_face_px
+        self.thresholds = classifier.thresholds
+        self.min_face_px = min_face_px
 
     def analyze(self, image: Image) -> tuple[Face, ...]:
         """All faces of a picture, from left to right; what the classifier takes for no face is left out."""
@@ -71,7 +72,7 @@ class Analyzer:
         if not judgement.is_face and not is_whole:
             return None
         sharp = sharpness(crop)
-        too_small = min(found.box.width, found.box.height) < self._min_face_px
+        too_small = min(found.box.width, found.box.height) < self.min_face_px
         judgeable = not too_small and sharp >= _SHARP_ENOUGH
-        label = label_of(judgement.p_mask, self._classifier.thresholds) if judgeable else Label.UNCERTAIN
+        label = label_of(judgement.p_mask, self.thresholds) if judgeable else Label.UNCERTAIN
         return Face(found.box, None if is_whole else found.score, label, judgement.p_mask, sharp, too_small)

@@ -286,7 +286,11 @@ def test_what_is_done_is_not_done_again(archive: Path, local: Path, tmp_path: Pa
         ("", ["--resume"], "--resume needs -o FILE"),
         ("", ["--resume", "-o", "/dev/stdout"], "/dev/stdout: File or stream is not seekable"),
         ("hello\n", ["--resume", "-o", "{output}"], "line 1 is no record"),
-        ('{"path": "a", "error": null, "model": {}}\n', ["--resume", "-o", "{output}"], "made with other models"),
+        (
+            '{"path": "a", "error": null, "faces": [], "model": {}}\n',
+            ["--resume", "-o", "{output}"],
+            "made with other models",
+        ),
         ("", ["--scheduler", "tcp://127.0.0.1:1"], "--scheduler needs --engine dask"),
         ("", ["--engine", "dask", "--report", "x.html"], "go with neither"),
     ],
@@ -302,6 +306,28 @@ def test_wrong_use_leaves_the_file_alone(
     assert done.returncode == 2
     assert problem in done.stderr
     assert output.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "changed", "problem"),
+    [
+        (["--faces", "whole"], {}, "made with other models"),
+        ([], {"MASKGATE_CLASSIFIER__MASK_ABOVE": "1"}, "made with other thresholds"),
+        ([], {"MASKGATE_CLASSIFIER__NO_MASK_BELOW": "0"}, "made with other thresholds"),
+        ([], {"MASKGATE_DETECTOR__MIN_FACE_PX": "1000"}, "made with other thresholds or another min_face_px"),
+    ],
+)
+def test_records_of_other_settings_are_not_gone_on_from(
+    archive: Path, local: Path, tmp_path: Path, options: list[str], changed: dict[str, str], problem: str
+) -> None:
+    output = tmp_path / "records.jsonl"
+    shutil.copy(local, output)
+
+    done = maskgate("classify", archive, "-o", output, "--resume", *options, **changed)
+
+    assert done.returncode == 2
+    assert problem in done.stderr
+    assert output.read_text() == local.read_text()
 
 
 def test_a_worker_of_another_release_is_found_out() -> None:
