@@ -123,7 +123,7 @@ class Folder:
         now = self._clock()
         with os.scandir(self._inbox) as entries:
             facts = {entry.name: _facts(entry) for entry in entries if not is_left_alone(entry.name)}
-        files = {name: each for name, each in facts.items() if _is_file(each.mode)}
+        files = {name: each for name, each in facts.items() if each is not None and _is_file(each.mode)}
         with self._lock:
             self._files.look(files, now)
             self._error, self._scanned = None, True
@@ -254,8 +254,12 @@ class Folder:
             self._error = error
 
 
-def _facts(entry: os.DirEntry[str]) -> FileFacts:
-    found = entry.stat(follow_symlinks=False)
+def _facts(entry: os.DirEntry[str]) -> FileFacts | None:
+    """None if it is gone: the pipeline claims files while they are looked at."""
+    try:
+        found = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None
     return FileFacts(found.st_mode, found.st_nlink, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 

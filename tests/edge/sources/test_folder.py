@@ -15,6 +15,7 @@ import cv2
 import pytest
 
 from edge.settings import FolderSource
+from edge.sources import folder as folder_module
 from edge.sources import readiness as readiness_module
 from edge.sources.folder import Dropped, Folder
 from edge.sources.names import free_name
@@ -305,6 +306,23 @@ def test_a_file_that_vanishes_before_it_is_claimed_is_nobodys_loss(watch: Watch,
 
         assert watch.folder.take() is None
         assert watch.folder.state().error is None
+
+
+def test_a_file_that_is_claimed_while_the_folder_is_looked_at_loses_nobody(
+    watch: Watch, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_left_alone(name: str) -> bool:
+        if name == "claimed.jpg":
+            (watch.inbox / name).unlink()
+        return readiness_module.is_left_alone(name)
+
+    monkeypatch.setattr(folder_module, "is_left_alone", is_left_alone)
+    (watch.inbox / "claimed.jpg").write_bytes(jpeg)
+    (watch.inbox / "stays.jpg").write_bytes(jpeg)
+
+    watch.folder._scan()
+
+    assert list(watch.folder._files._seen) == ["stays.jpg"]
 
 
 def test_a_folder_that_vanishes_is_lost_and_found_again(watch: Watch, jpeg: bytes, tmp_path: Path) -> None:
