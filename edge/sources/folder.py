@@ -165,8 +165,8 @@ class Folder:
             try:
                 if not _is_file((self._inbox / name).lstat().st_mode):
                     continue
-            except FileNotFoundError:
-                continue  # taken away again by whoever put it there
+            except OSError:
+                continue  # taken away again by whoever put it there, or with the folder, which the next scan finds out
             try:
                 claim = self._claim(Claim(name), self._inbox / name)
             except OSError as error:

@@ -308,6 +308,20 @@ def test_a_file_that_vanishes_before_it_is_claimed_is_nobodys_loss(watch: Watch,
         assert watch.folder.state().error is None
 
 
+def test_a_folder_that_is_replaced_while_a_file_is_ready_stops_nobody(
+    watch: Watch, jpeg: bytes, tmp_path: Path
+) -> None:
+    with watch.watching():
+        (watch.inbox / "a.jpg").write_bytes(jpeg)
+        eventually(lambda: watch.folder._files._ready)
+        watch.inbox.rename(tmp_path / "away")
+        watch.inbox.touch()
+
+        assert watch.folder.take() is None
+        watch.now = 2.1
+        eventually(lambda: watch.folder.state().state == "lost")
+
+
 def test_a_file_that_is_claimed_while_the_folder_is_looked_at_loses_nobody(
     watch: Watch, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
