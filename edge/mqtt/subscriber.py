@@ -12,6 +12,8 @@ from edge.mqtt.connection import Connection, UnsupportedProtocolError
 from edge.settings import MqttSettings
 
 _POLL_S = 0.2
+_STEADY_AFTER_S = 10.0
+"""A connection that lasted this long ends the back-off; one that breaks sooner (on a subscription, say) prolongs it."""
 
 
 def receive(
@@ -48,8 +50,7 @@ def receive(
                 raise
             _wait(backoff.wait(), ended)
             continue
-        give_up_at = None
-        backoff.reset()
+        give_up_at, since = None, time.monotonic()
         try:
             for topic in topics:
                 connection.subscribe(topic)
@@ -57,6 +58,9 @@ def receive(
                 pass
         finally:
             connection.close()
+        if time.monotonic() - since > _STEADY_AFTER_S:
+            backoff.reset()
+        _wait(backoff.wait(), ended)
 
 
 def _wait(seconds: float, ended: Callable[[], bool]) -> None:

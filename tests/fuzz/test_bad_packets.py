@@ -16,6 +16,7 @@ from edge.daemon.worker import Worker
 from edge.errors import UnavailableError
 from edge.mqtt import connection as connection_module
 from edge.mqtt import publisher as publisher_module
+from edge.mqtt import subscriber
 from edge.mqtt.connection import Connection
 from edge.mqtt.publisher import Publisher
 from edge.mqtt.topics import Topics
@@ -224,3 +225,15 @@ def test_a_topic_that_is_no_utf_8_ends_nothing(outbox: Outbox, version: str) -> 
             worker.ask_to_stop()
             publisher.wake()
     assert died_of is None
+
+
+def test_a_subscriber_gives_a_broker_time_that_ends_every_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(subscriber, "_wait", lambda seconds, _: waits.append(seconds))
+    with FakeBroker(lambda came: [connack("5")] if came[0] == 0x10 else [b""]) as broker:
+        settings = MqttSettings(host="127.0.0.1", port=broker.port)
+        subscriber.receive(settings, ["maskgate/+/event"], lambda *_: None, lambda: broker.connections == 4)
+
+    assert len(waits) == 4
+    assert waits == sorted(waits)
+    assert waits[-1] >= 2
