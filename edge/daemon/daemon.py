@@ -133,7 +133,7 @@ class Daemon:
         self._stop("broker", lambda: None)
         self._stop("page", lambda: None)
         self._stop("judge", lambda: None)
-        for source in self._sources[:1]:
+        for source in self._sources:
             source.join()
         parts.close()
 

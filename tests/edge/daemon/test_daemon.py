@@ -19,6 +19,7 @@ from edge.daemon.worker import Worker
 from edge.errors import MaskgateError
 from edge.outbox import Outbox
 from edge.settings import CameraSource, DecisionSettings, MqttSettings, Settings
+from edge.sources.demo import DemoCapture
 from edge.vision.analyzer import Analyzer
 from edge.vision.detector import Detection
 from edge.vision.geometry import Image
@@ -128,6 +129,24 @@ def produced(folder: Path) -> list[dict[str, object]]:
     messages = [json.loads(message.payload) for message in outbox.batch(0, 1000)]
     outbox.close()
     return messages
+
+
+def test_a_stop_leaves_every_camera_its_time_to_close(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemon_module, "_STOP_SOURCE_S", 10.0)
+    closed = threading.Event()
+
+    def close_slowly(_: DemoCapture) -> None:
+        time.sleep(0.5)
+        closed.set()
+
+    monkeypatch.setattr(DemoCapture, "release", close_slowly)
+    away = CameraSource(kind="camera", name="yard", url="/dev/video77")
+    of_one = settings(tmp_path)
+    daemon = Daemon(of_one.model_copy(update={"sources": (away, *of_one.sources), "mqtt": MqttSettings(host="")}))
+    with at_work(daemon):
+        eventually(lambda: daemon._parts.sources["door"][0].state().state == "ok")
+
+    assert closed.is_set()
 
 
 def test_a_clock_that_is_wrong_and_steps_both_ways_changes_stamps_and_nothing_else(tmp_path: Path) -> None:
