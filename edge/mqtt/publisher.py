@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 from edge.backoff import Backoff
-from edge.errors import UnavailableError
+from edge.errors import ConfigError, UnavailableError
 from edge.messages import SCHEMA_NAMES
 from edge.mqtt.announcer import Announcer
 from edge.mqtt.connection import Connection, Receipt, UnsupportedProtocolError, Will
@@ -130,7 +130,8 @@ class Publisher:
         client_id = f"{self._topics.prefix}-{self._topics.device}".replace("/", "-")
         try:
             connection = Connection(self._settings, self._version, client_id, will, self._on_receipt, self._on_message)
-        except UnavailableError as error:
+        except (UnavailableError, ConfigError) as error:
+            # The second while certificate files, which were good at the start, are renewed.
             self._trouble(str(error))
             self._interrupted = True
             if isinstance(error, UnsupportedProtocolError) and self._settings.protocol == "auto":

@@ -230,6 +230,23 @@ def test_tls_with_a_password(tmp_path: Path, certificates: Path) -> None:
         broker.stop()
 
 
+def test_a_certificate_that_is_away_while_it_is_renewed_is_waited_for(tmp_path: Path, certificates: Path) -> None:
+    broker = tls_broker(certificates)
+    broker.start()
+    ca_file = certificates / "ca.crt"
+    sender = Sender(
+        tmp_path, MqttSettings(port=broker.port, tls=True, ca_file=ca_file, username="door", password="s3cret")
+    )
+    ca_file.rename(certificates / "renewed.crt")
+    try:
+        with sender.working():
+            eventually(lambda: "mqtt.ca_file" in str(sender.publisher.problem))
+            (certificates / "renewed.crt").rename(ca_file)
+            eventually(lambda: sender.publisher.problem is None)
+    finally:
+        broker.stop()
+
+
 @pytest.mark.parametrize(
     ("certificate", "overrides", "problem"),
     [
