@@ -358,7 +358,7 @@ def test_what_is_handed_out_does_not_grow_with_the_archive(tmp_path: Path, monke
             out.discard(id(self))
             return self._paths
 
-    monkeypatch.setattr(cluster._Cluster, "_connect", lambda *_: None)
+    monkeypatch.setattr(cluster, "_connect", lambda *_: None)
     monkeypatch.setattr(cluster._Cluster, "_count_threads", lambda _: 2)
     monkeypatch.setattr(cluster._Cluster, "_submit", lambda _, chunk: Done(chunk))
     paths = [tmp_path / f"{number}.jpg" for number in range(10_000)]
