@@ -64,7 +64,7 @@ def sharpness(face: NDArray[np.uint8]) -> float:
 
     Pech-Pacheco et al. 2000. Measured at 64 x 64 pixels so that faces of different size compare.
     """
-    grey = cv2.cvtColor(cv2.resize(face, (64, 64), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    grey = cv2.resize(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), (64, 64), interpolation=cv2.INTER_AREA)
     _, deviation = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))
     return float(deviation[0, 0] ** 2)
 
