@@ -15,7 +15,7 @@ import cv2
 from train.recipes import Batch, Recipe
 
 _AHEAD = 8
-"""Batches made in advance; 32 pictures of 128 px are 1.5 MB."""
+"""Batches made in advance; 32 pictures of 160 px are 2.5 MB."""
 
 _PATIENCE_S = 120.0
 """A batch takes 0.1 s. Longer than this means that the helper is stuck."""

@@ -73,7 +73,7 @@ _FAKHREZI_RANGES = KerasRanges(rotation=30, shift=0.2, shear=0.2, zoom=0.4, flip
 
 _MASKGATE = Preset(
     arch="mobilenet_v2",
-    size=128,
+    size=160,
     alpha=0.35,
     labels=(MASK, NO_MASK, NOT_A_FACE),
     outputs=3,

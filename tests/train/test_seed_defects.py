@@ -37,8 +37,8 @@ def test_training_and_serving_read_the_same_pixels() -> None:
     image = drawn_face(np.random.default_rng(1), masked=True, size=200)
     box = Box(40, 20, 120, 160)
     region = cut(image, Sample("a", "mask", kind="boxed", box=box), None)
-    trained = face_view("boxed", region.image, region.box, 0.15, 128)
-    served = classifier.crop(image, box, 0.15)
+    trained = face_view("boxed", region.image, region.box, card.crop.margin, card.input.width)
+    served = classifier.crop(image, box, card.crop.margin)
     assert np.array_equal(trained, served)
     dequantized = (served.astype(np.float64) - card.input.zero_point) * card.input.scale
     assert np.abs(dequantized - scaled(trained, SYMMETRIC)).max() < 1e-6

@@ -41,10 +41,15 @@ def test_the_run_answers_as_the_file_but_for_what_export_added(file: Path, tiny_
     run = RunFolder(tmp_path / "run")
     thaw(file, tiny_manifest, run)
     card, settings = load_card(file), run.settings()
-    assert (settings.size, settings.alpha, settings.labels) == (128, card.training["alpha"], card.labels)
+    assert (settings.size, settings.alpha, settings.labels) == (card.input.width, card.training["alpha"], card.labels)
     assert settings.details["phases"] == card.training["phases"]
     faces = [face for face in (portrait(), masked(portrait())) for _ in _VIEWS]
-    pictures = np.stack([face_input(face, box, 0.0, (128, 128)) for face, box in zip(faces, _VIEWS * 2, strict=True)])
+    pictures = np.stack(
+        [
+            face_input(face, box, 0.0, (settings.size, settings.size))
+            for face, box in zip(faces, _VIEWS * 2, strict=True)
+        ]
+    )
     shifts = np.array([card.training["logit_shifts"][label] for label in card.labels])
     float_answers = predict(run.best_model(), pictures, settings.pixels) * np.exp(shifts)
     float_answers /= float_answers.sum(axis=1, keepdims=True)
