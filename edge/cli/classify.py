@@ -79,10 +79,7 @@ def classify(
 
     Ends with 1 if a picture could not be read; each is named on stderr and in its record.
     """
-    from edge.workers import start_server
-
-    if jobs > 1 and engine == "local":
-        start_server()  # first: it imports what the workers need while the same is imported here
+    _prepare_workers(engine, jobs)
 
     from edge.batch import Job, find_pictures
     from edge.mirror import Mirror
@@ -121,6 +118,16 @@ def classify(
     if ending.signal is not None:
         return _ENDED_BY_SIGNAL + ending.signal
     return _SOME_FAILED if failed else 0
+
+
+def _prepare_workers(engine: str, jobs: int) -> None:
+    """To be called before anything large is imported."""
+    from edge.workers import start_server, working_directory
+
+    if engine == "dask":
+        working_directory()  # from a folder that is gone, Python 3.13 cannot load what is needed to say so later
+    elif jobs > 1:
+        start_server()  # which imports what the workers need while the same is imported here
 
 
 def _with_models(settings: Settings, detector: str | None, classifier: str | None) -> Settings:

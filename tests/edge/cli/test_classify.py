@@ -221,7 +221,8 @@ def test_workers_that_cannot_be_where_the_user_is(
     as_user = []
     if os.geteuid() == 0:  # who may enter every folder
         as_user = [require_program("setpriv", "util-linux"), "--bounding-set=-dac_override,-dac_read_search"]
-    program = f"import os; from edge.cli import main; {lost}; main()"
+    # Settings first: with Python 3.13, pydantic's extension module cannot be loaded from a folder that is gone.
+    program = f"import os, edge.settings; from edge.cli import main; {lost}; main()"
 
     done = subprocess.run(
         [*as_user, sys.executable, "-c", program, "classify", str(pictures), workers],
