@@ -30,7 +30,7 @@ from edge.errors import MaskgateError, ModelError, UnavailableError, UsageError
 from edge.messages import Models, failed_image_record, shown
 from edge.settings import Settings
 from edge.vision.cards import file_sha256
-from edge.workers import without_interrupts, working_directory
+from edge.workers import without_interrupts
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -146,7 +146,7 @@ class _Cluster:
     """The connection, and what is handed out."""
 
     def __init__(self, scheduler: str | None, processes: int, job: Job, promise: Promise, identities: Models) -> None:
-        self._folder = working_directory()
+        self._folder = Path.cwd()
         with ExitStack() as closing:
             self._client = _connect(closing, scheduler, processes)
             self._closing = closing.pop_all()

@@ -25,9 +25,9 @@ def start_server() -> ForkServerContext:
     It ends with this process.
 
     Raises:
-        UsageError: see `working_directory`.
+        UsageError: see `check_working_directory`.
     """
-    working_directory()
+    check_working_directory()
     context = get_context("forkserver")
     context.set_forkserver_preload(_NEEDED)
     with without_interrupts(), _without_the_working_directory():
@@ -35,18 +35,16 @@ def start_server() -> ForkServerContext:
     return context
 
 
-def working_directory() -> Path:
-    """Where the user is. Each worker process goes there by its name.
+def check_working_directory() -> None:
+    """Goes to where the user is by its name, as each worker process will.
 
     Raises:
         UsageError: it is gone, or may not be entered.
     """
     try:
-        here = Path.cwd()
-        os.chdir(here)
+        os.chdir(Path.cwd())
     except OSError as error:
         raise UsageError(f"the folder that this was started in: {error.strerror}: start it from another") from error
-    return here
 
 
 @contextmanager

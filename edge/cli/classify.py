@@ -122,10 +122,10 @@ def classify(
 
 def _prepare_workers(engine: str, jobs: int) -> None:
     """To be called before anything large is imported."""
-    from edge.workers import start_server, working_directory
+    from edge.workers import check_working_directory, start_server
 
     if engine == "dask":
-        working_directory()  # from a folder that is gone, Python 3.13 cannot load what is needed to say so later
+        check_working_directory()  # from a folder that is gone, Python 3.13 cannot load what is needed to say so later
     elif jobs > 1:
         start_server()  # which imports what the workers need while the same is imported here
 

@@ -16,8 +16,16 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 
 def maskgate(*arguments: str | Path, timeout_s: float = 60, **variables: str) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end."""
+    return ended([sys.executable, "-m", "edge", *map(str, arguments)], timeout_s=timeout_s, **variables)
+
+
+def ended(
+    command: list[str], folder: Path | None = None, timeout_s: float = 60, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs any program to its end, in a folder of its own if one is given."""
     return subprocess.run(
-        [sys.executable, "-m", "edge", *map(str, arguments)],
+        command,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=timeout_s,

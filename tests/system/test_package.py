@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.components import ROOT
-from support.daemon import ENVIRONMENT
+from support.daemon import ended
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +44,7 @@ def test_the_wheel_works_outside_the_checkout(wheel: Path, tmp_path: Path) -> No
     subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True, timeout=120, capture_output=True)
 
     def maskgate(*arguments: str) -> subprocess.CompletedProcess[str]:
-        program = str(environment / "bin" / "maskgate")
-        return subprocess.run(
-            [program, *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env=ENVIRONMENT,
-            check=False,
-        )
+        return ended([str(environment / "bin" / "maskgate"), *arguments], tmp_path)
 
     checked = maskgate("check", "--offline")
     assert checked.returncode == 0, checked.stdout + checked.stderr

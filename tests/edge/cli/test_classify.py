@@ -18,7 +18,7 @@ import pytest
 
 from edge.messages import json_schema
 from support.components import eventually, require, require_program
-from support.daemon import ENVIRONMENT, maskgate
+from support.daemon import ENVIRONMENT, ended, maskgate
 
 
 def records(output: str) -> list[dict[str, object]]:
@@ -184,24 +184,9 @@ def test_ctrl_c_ends_with_what_was_done(pictures: Path, tmp_path: Path) -> None:
 def test_workers_import_nothing_from_where_the_user_is(pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "numpy.py").write_text("open('imported', 'w')")
     program = "import sys; sys.path.remove(''); from edge.cli import main; main()"  # as an installed program begins
+    both = [str(pictures / "nobody.jpg"), str(pictures / "bare.jpg")]
 
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            program,
-            "classify",
-            str(pictures / "nobody.jpg"),
-            str(pictures / "bare.jpg"),
-            "--jobs=2",
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=ENVIRONMENT,
-        check=False,
-    )
+    done = ended([sys.executable, "-c", program, "classify", *both, "--jobs=2"], tmp_path)
 
     assert done.returncode == 0
     assert len(records(done.stdout)) == 2
@@ -224,15 +209,7 @@ def test_workers_that_cannot_be_where_the_user_is(
     # Settings first: with Python 3.13, pydantic's extension module cannot be loaded from a folder that is gone.
     program = f"import os, edge.settings; from edge.cli import main; {lost}; main()"
 
-    done = subprocess.run(
-        [*as_user, sys.executable, "-c", program, "classify", str(pictures), workers],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=ENVIRONMENT,
-        check=False,
-    )
+    done = ended([*as_user, sys.executable, "-c", program, "classify", str(pictures), workers], tmp_path)
 
     assert done.returncode == 2
     assert f"the folder that this was started in: {reason}: start it from another" in done.stderr

@@ -18,16 +18,9 @@ from edge.sources import camera as camera_module
 from edge.sources.camera import FROZEN_AFTER_S, STALLED_AFTER_S, Camera
 from edge.sources.capture import Capture, PiCapture, open_capture, without_password
 from edge.vision.geometry import Image
+from support.clock import Clock
 from support.components import eventually
 from support.picamera2 import Picamera2
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class FakeCapture:

@@ -13,16 +13,9 @@ from edge.errors import UnavailableError
 from edge.sources import capture as capture_module
 from edge.sources.capture import RtspCapture, open_capture
 from edge.sources.pace import BEHIND_FOR_S
+from support.clock import Clock
 
 URL = "rtsp://me:hush@camera/1"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Stream:

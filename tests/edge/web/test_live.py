@@ -16,17 +16,10 @@ from edge.vision.classifier import Label
 from edge.web import live, stream
 from edge.web.facts import Broker
 from edge.web.live import FRAMES_PER_S, Live
+from support.clock import Clock
 from support.components import eventually
 from support.messages import an_event
 from support.web import a_status, a_view, page_served, some_facts
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -45,14 +38,14 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_nothing_is_encoded_while_nobody_looks(encoded: list[int]) -> None:
     views = Views()
-    Live(views, Clock())
+    Live(views, Clock(0.0))
     views.offer(a_view())
     assert not views.wanted("door")
     assert encoded == []
 
 
 def test_those_who_look_share_each_picture_and_its_rate_is_bounded(encoded: list[int]) -> None:
-    views, clock = Views(), Clock()
+    views, clock = Views(), Clock(0.0)
     page = Live(views, clock)
     with page.channel("door") as one, page.channel("door") as other:
         assert one is other
@@ -68,7 +61,7 @@ def test_those_who_look_share_each_picture_and_its_rate_is_bounded(encoded: list
 
 def test_a_message_holds_a_small_picture_and_who_is_in_it() -> None:
     views = Views()
-    page = Live(views, Clock())
+    page = Live(views, Clock(0.0))
     with page.channel("door") as channel:
         views.offer(a_view(shade=90))
         channel.refresh()

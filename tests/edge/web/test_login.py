@@ -7,17 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from edge.web.login import SESSION_S, Guesses, Sessions
+from support.clock import Clock
 from support.web import Answer, Visitor, page_served
 
 TOKEN = "correct horse battery"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -99,7 +92,7 @@ def test_health_is_told_to_everybody(visitor: Visitor) -> None:
 
 
 def test_guesses_are_forgotten_after_a_minute() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     guesses = Guesses(clock, each=2, in_all=3)
     guesses.wrong("192.0.2.1")
     clock.now += 20
@@ -111,7 +104,7 @@ def test_guesses_are_forgotten_after_a_minute() -> None:
 
 
 def test_guesses_from_everywhere_have_a_limit_too() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     guesses = Guesses(clock, each=5, in_all=3)
     for last in range(3):
         guesses.wrong(f"192.0.2.{last}")
@@ -119,7 +112,7 @@ def test_guesses_from_everywhere_have_a_limit_too() -> None:
 
 
 def test_addresses_of_one_ipv6_network_are_one_guesser() -> None:
-    guesses = Guesses(Clock(), each=2)
+    guesses = Guesses(Clock(1000.0), each=2)
     guesses.wrong("2001:db8:1:2::1")
     guesses.wrong("2001:db8:1:2:ffff::9")
     assert guesses.wait_s("2001:db8:1:2::77") > 0
@@ -127,7 +120,7 @@ def test_addresses_of_one_ipv6_network_are_one_guesser() -> None:
 
 
 def test_a_session_ends_after_a_week_and_there_are_never_too_many() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     sessions = Sessions(clock)
     first = sessions.begin()
     assert sessions.holds(first)
