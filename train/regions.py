@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from edge.errors import ImageError
 from edge.vision.geometry import Box, Image, whole
+from edge.vision.yunet import Yunet
 from train.progress import Count, uncounted
 from train.samples import Sample
 from train.storage import PictureStore
@@ -65,16 +66,15 @@ class LandmarkFinder:
     """
 
     def __init__(self, path: Path) -> None:
-        self._network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), 0.6, 0.3, 50)
+        self._network = Yunet(path, min_score=0.6)
 
     def find(self, image: Image) -> tuple[Box, NDArray[np.float32]] | None:
         """The best face, or None. Tried with a border too: faces that fill the picture are found less often."""
         border = max(image.shape[:2]) // 4
         framed = cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_CONSTANT, value=(127, 127, 127))
         for picture, offset in ((image, 0), (framed, border)):
-            self._network.setInputSize((picture.shape[1], picture.shape[0]))
-            _, rows = self._network.detect(np.asarray(picture, np.uint8))
-            if rows is not None:
+            rows = self._network.rows(np.asarray(picture, np.uint8))
+            if len(rows):
                 best = rows[rows[:, -1].argmax()]
                 x, y, width, height = (best[:4] - [offset, offset, 0, 0]).round().astype(int)
                 return Box(int(x), int(y), int(width), int(height)), best[4:14].reshape(5, 2) - np.float32(offset)

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.vision.yunet import Yunet
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -47,7 +49,7 @@ class Teacher:
     """
 
     def __init__(self, model: Path) -> None:
-        self._network = cv2.FaceDetectorYN.create(str(model), "", (320, 320), _MIN_SCORE, _NMS_IOU, _MAX_FACES)
+        self._network = Yunet(model, _MIN_SCORE, _NMS_IOU, _MAX_FACES)
 
     def look(self, image: Image, long_sides: tuple[int, ...] = LONG_SIDES) -> NDArray[np.float32]:
         """Finds faces.
@@ -74,10 +76,7 @@ class Teacher:
         scale = long_side / max(height, width)
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        self._network.setInputSize(size)
-        _, rows = self._network.detect(cv2.resize(image, size, interpolation=method))
-        if rows is None:
-            return np.zeros((0, 5), np.float32)
+        rows = self._network.rows(np.asarray(cv2.resize(image, size, interpolation=method), np.uint8))
         boxes = rows[:, :4] * np.array([width / size[0], height / size[1]] * 2, np.float32)
         return np.concatenate([boxes, rows[:, -1:]], axis=1).astype(np.float32)
 

@@ -21,6 +21,7 @@ from edge.vision.classifier import Label, MaskClassifier, calibrated, label_of, 
 from edge.vision.detector import load_detector
 from edge.vision.geometry import Box, Image, whole
 from edge.vision.tflite import TfliteModel
+from edge.vision.yunet import Yunet
 from support.components import ROOT, require, require_shared
 
 CLASSIFIER = bundled_models() / "mask_classifier.tflite"
@@ -218,6 +219,24 @@ def test_yunet_bears_pictures_that_are_too_small_for_it(yunet: str, size: tuple[
     for _ in range(20):
         for found in detector.detect(random.integers(0, 256, (size[1], size[0], 3), np.uint8)):
             assert found.box.clipped(*size) == found.box
+
+
+def test_what_yunet_cannot_give_a_place_is_no_face(yunet: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV has answered with rows that are not numbers, where depends on what the memory held before: a stand-in."""
+    face = np.array([8, 9, 30, 40, *range(10), 0.9], np.float32)
+    lost = np.full(15, np.nan, np.float32)
+
+    class Network:
+        def setInputSize(self, size: tuple[int, int]) -> None:  # noqa: N802  OpenCV's name.
+            self.size = size
+
+        def detect(self, image: Image) -> tuple[int, np.ndarray]:
+            assert (image.shape[1], image.shape[0]) == self.size
+            return 1, np.stack([lost, face])
+
+    monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *_: Network())
+
+    assert Yunet(Path(yunet), 0.5).rows(np.zeros((80, 90, 3), np.uint8)).tolist() == [face.tolist()]
 
 
 def test_a_detector_file_that_is_none_is_named(tmp_path: Path) -> None:
