@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 from edge.vision.cards import Thresholds
 from edge.vision.classifier import NOT_A_FACE, calibrated
 from train import metrics
+from train.labels import MASK, NO_MASK
 from train.metrics import Flags, Floats
+from train.samples import Sample
 
 _TEMPERATURES = np.exp(np.linspace(np.log(0.3), np.log(4), 80))
 _LEAST_SURE = 0.6
@@ -35,6 +38,25 @@ def fit_temperature(
         for temperature in _TEMPERATURES
     ]
     return round(float(_TEMPERATURES[int(np.argmin(losses))]), 3)
+
+
+def favours(
+    probabilities: NDArray[np.floating], samples: Sequence[Sample], labels: tuple[str, ...]
+) -> dict[str, float]:
+    """What to add to the logit of each label so that no class is favoured and hardly a face is dropped.
+
+    Badly worn masks count with the bare faces: what fits the two classes alone calls half of them masks.
+
+    Args:
+        probabilities: of the uncalibrated network, shape (n, labels).
+        samples: real photos, masked, bare or badly worn.
+        labels: of the columns.
+    """
+    is_mask, weights = np.array([sample.label == MASK for sample in samples]), metrics.group_weights(samples)
+    shift = fit_shift(probabilities, labels, is_mask, weights)
+    added = {MASK: shift / 2, NO_MASK: -shift / 2}
+    tilted = probabilities * np.exp([added.get(label, 0.0) for label in labels])
+    return added | {NOT_A_FACE: fit_reserve(tilted / tilted.sum(axis=1, keepdims=True), labels, weights)}
 
 
 _SHIFTS = np.arange(-1.0, 2.001, 0.05)

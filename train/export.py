@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from edge.errors import UsageError
 from edge.vision.cards import Calibration, Crop, ModelCard, ModelInput, Thresholds
-from edge.vision.classifier import NOT_A_FACE
 from train import metrics
 from train.architectures import Model
-from train.calibration import choose_thresholds, fit_reserve, fit_shift, fit_temperature, mask_probability
+from train.calibration import choose_thresholds, favours, fit_temperature, mask_probability
 from train.dataset import Dataset, open_dataset, with_boxes
 from train.evaluation import figures_of
 from train.judging import Judgements, judge
@@ -106,20 +105,14 @@ def _convert(run: RunFolder, model: Model, dataset: Dataset, representative: Pat
 def _centre(model: Model, dataset: Dataset, settings: RunSettings) -> dict[str, float]:
     """Takes favours out of the head: for one class, and for dropping faces; returns what was added to each logit.
 
-    As `fit_shift` and `fit_reserve` find them on val, with badly worn masks on the side of the bare faces. Only for our
-    own head with its bias for each label; the seeds are exported as they were trained.
+    Found on val (`favours`). Only for our own head with its bias for each label; the seeds are exported as they were
+    trained.
     """
     if settings.arch != "mobilenet_v2":
         return {}
     real = [s for s in dataset.part("val") if judged(s) and s.label in (MASK, NO_MASK, INCORRECT) and not s.drawn_on]
     views = _views(real, dataset.store(), settings)
-    is_mask = np.array([sample.label == MASK for sample in real])
-    probabilities = predict(model, views, settings.pixels)
-    weights = metrics.group_weights(real)
-    shift = fit_shift(probabilities, settings.labels, is_mask, weights)
-    added = {MASK: shift / 2, NO_MASK: -shift / 2}
-    tilted = probabilities * np.exp([added.get(label, 0.0) for label in settings.labels])
-    added[NOT_A_FACE] = fit_reserve(tilted / tilted.sum(axis=1, keepdims=True), settings.labels, weights)
+    added = favours(predict(model, views, settings.pixels), real, settings.labels)
     head = model.get_layer("head")
     kernel, bias = head.get_weights()
     head.set_weights([kernel, bias + np.array([added[label] for label in settings.labels], np.float32)])

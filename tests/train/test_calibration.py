@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from train import metrics
-from train.calibration import Goal, choose_thresholds, fit_reserve, fit_shift, fit_temperature, mask_probability
+from train.calibration import (
+    Goal,
+    choose_thresholds,
+    favours,
+    fit_reserve,
+    fit_shift,
+    fit_temperature,
+    mask_probability,
+)
+from train.samples import Sample
 
 LABELS = ("mask", "no_mask", "not_a_face")
 
@@ -48,6 +57,21 @@ def test_a_favour_for_one_class_is_found_and_has_the_right_sign() -> None:
     p_mask = 1 / (1 + np.exp(-logits))
     probabilities = np.stack([p_mask, 1 - p_mask, np.zeros(3000)], axis=1).astype(np.float32)
     assert fit_shift(probabilities, LABELS, truth, np.ones(3000)) == pytest.approx(0.65, abs=0.25)
+
+
+def test_badly_worn_masks_pull_the_head_towards_bare() -> None:
+    rng = np.random.default_rng(4)
+    worn = np.repeat(["mask", "no_mask", "incorrect"], [400, 400, 40])
+    logits = np.select([worn == "mask", worn == "no_mask"], [1.0, -3.0], 0.5) + rng.normal(0, 1.2, len(worn))
+    p_mask = 1 / (1 + np.exp(-logits))
+    rows = np.stack([p_mask, 1 - p_mask, np.full(len(worn), 1e-6)], axis=1)
+    samples = [Sample(f"{number}.png", str(label), group=str(number)) for number, label in enumerate(worn)]
+
+    with_them, without = favours(rows, samples, LABELS), favours(rows[:800], samples[:800], LABELS)
+
+    assert with_them["mask"] == -with_them["no_mask"]
+    assert with_them["mask"] < without["mask"] - 0.05
+    assert with_them["not_a_face"] == 0
 
 
 def test_no_face_is_held_back_until_hardly_a_face_is_dropped() -> None:
