@@ -12,8 +12,11 @@ from edge.vision.classifier import Label
 from edge.vision.detector import Detection
 from edge.vision.geometry import Box, covered
 
-_EVEN_SCORE = 0.5
-"""What a detector's score must be above to speak for a person, and by how much a frame without them speaks against."""
+_EVEN_SCORE = 0.55
+"""What a detector's score must be above to speak for a person, and by how much a frame without them speaks against.
+
+A little above the lowest score that is reported, or what is never found surely would add up to somebody in the end.
+"""
 _SURE_IT_IS_SOMEBODY = 0.75
 """Of scores above the even one, summed: two faces that were surely found, or many that were not."""
 _HIDDEN, _LONGEST_HIDDEN_S = 0.5, 10.0
