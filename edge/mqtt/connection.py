@@ -87,6 +87,9 @@ class Connection:
         """How many messages the broker takes before it has confirmed the first of them."""
         self.largest_packet = _LARGEST_PACKET
         """In bytes; the broker ends the connection on a larger one."""
+        self.refused_subscription: str | None = None
+        """The topic filter that the broker would not take, and why."""
+        self._asked_for: dict[int | None, str] = {}
         self._answer: ReasonCode | None = None
         self._on_receipt = on_receipt
         self._client = self._make_client(settings, version, client_id)
@@ -119,8 +122,9 @@ class Connection:
         self._client.publish(topic, jpeg, 0, retain=False, properties=properties)
 
     def subscribe(self, topic: str) -> None:
-        """Asks for a topic filter at QoS 1."""
-        self._client.subscribe(topic, qos=1)
+        """Asks for a topic filter at QoS 1; `refused_subscription` is set when the answer is no."""
+        _, number = self._client.subscribe(topic, qos=1)
+        self._asked_for[number] = topic
 
     def poll(self, timeout_s: float) -> bool:
         """Sends and receives what there is, waiting at most `timeout_s` for it.
@@ -174,6 +178,7 @@ class Connection:
             client.tls_set_context(tls_context(settings))
         client.on_connect = self._on_connect
         client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
         return client
 
     def _connect(self, settings: MqttSettings) -> None:
@@ -207,6 +212,14 @@ class Connection:
     def _on_publish(self, _client: object, _data: object, number: int, reason: ReasonCode, _more: object) -> None:
         refusal = str(reason) if reason.value >= _FAILURE else None
         self._on_receipt(Receipt(number, refusal, heard=reason.value != _NO_MATCHING_SUBSCRIBERS))
+
+    def _on_subscribe(
+        self, _client: object, _data: object, number: int, reasons: list[ReasonCode], _more: object
+    ) -> None:
+        topic = self._asked_for.pop(number, "")
+        for reason in reasons:
+            if reason.value >= _FAILURE:
+                self.refused_subscription = f"{topic}: {reason}"
 
     def _properties(self, schema: str) -> Properties | None:
         if self.version != "5" or not schema:

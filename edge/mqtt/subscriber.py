@@ -33,7 +33,7 @@ def receive(
         first_try_limit_s: how long the broker may be away at the start.
 
     Raises:
-        UnavailableError: the broker was not there at the start.
+        UnavailableError: the broker was not there at the start, or refuses a subscription.
     """
     name = f"maskgate-listen-{secrets.token_hex(4)}"
     version = "3.1.1" if settings.protocol == "3.1.1" else "5"
@@ -55,7 +55,10 @@ def receive(
             for topic in topics:
                 connection.subscribe(topic)
             while connection.poll(_POLL_S) and not ended():
-                pass
+                if (refused := connection.refused_subscription) is not None:
+                    raise UnavailableError(
+                        f"{settings.host}:{settings.port}: refuses to be subscribed to {refused}: may this user read?"
+                    )
         finally:
             connection.close()
         if time.monotonic() - since > _STEADY_AFTER_S:

@@ -37,8 +37,8 @@ def puback(number: int, version: str = "3.1.1", reason: int = 0) -> bytes:
     return packet(0x40, struct.pack(">H", number) + (bytes([reason, 0]) if version == "5" else b""))
 
 
-def suback(number: int, version: str) -> bytes:
-    return packet(0x90, struct.pack(">H", number) + (b"\0" if version == "5" else b"") + b"\1")
+def suback(number: int, version: str, reason: int = 1) -> bytes:
+    return packet(0x90, struct.pack(">H", number) + (b"\0" if version == "5" else b"") + bytes([reason]))
 
 
 def publish(topic: bytes, payload: bytes, version: str, qos: int = 0, properties: bytes = b"") -> bytes:

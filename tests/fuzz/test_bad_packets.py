@@ -237,3 +237,17 @@ def test_a_subscriber_gives_a_broker_time_that_ends_every_connection(monkeypatch
     assert len(waits) == 4
     assert waits == sorted(waits)
     assert waits[-1] >= 2
+
+
+@pytest.mark.parametrize(("version", "reason", "why"), [("5", 0x87, "Not authorized"), ("3.1.1", 0x80, "error")])
+def test_a_subscriber_says_what_it_may_not_read(version: str, reason: int, why: str) -> None:
+    def refusing(came: bytes) -> list[bytes]:
+        if came[0] == 0x10:
+            return [connack(version)]
+        return [suback(int.from_bytes(came[2:4]), version, reason)] if came[0] == 0x82 else []
+
+    with FakeBroker(refusing) as broker:
+        settings = MqttSettings(host="127.0.0.1", port=broker.port, protocol=version)
+        until = time.monotonic() + 10
+        with pytest.raises(UnavailableError, match=rf"refuses to be subscribed to maskgate/\+/event: .*{why}"):
+            subscriber.receive(settings, ["maskgate/+/event"], lambda *_: None, lambda: time.monotonic() > until)
