@@ -49,10 +49,9 @@ class StatusReport:
 
     def problems(self) -> list[str]:
         """What keeps the state from being `running`, in words."""
+        states = {name: source.state() for name, (source, _) in self._sources.items()}
         problems = [
-            f"source {name}: {source.state().error or source.state().state}"
-            for name, (source, _) in self._sources.items()
-            if source.state().state != "ok"
+            f"source {name}: {state.error or state.state}" for name, state in states.items() if state.state != "ok"
         ]
         if self._publisher is not None and self._publisher.problem is not None:
             problems.append(f"broker: {self._publisher.problem}")

@@ -7,6 +7,7 @@ import os
 import re
 import time
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -217,14 +218,15 @@ class PiCapture:
     def release(self) -> None:
         self._give_back()
         # A capture that has timed out is still queued, and stop() would wait behind it without a limit.
-        self._camera.cancel_all_and_flush()
-        self._camera.stop()
-        self._camera.close()
+        for step in (self._camera.cancel_all_and_flush, self._camera.stop, self._camera.close):
+            with suppress(RuntimeError, OSError):  # a camera that has gone cannot be stopped either; it is opened anew
+                step()
 
     def _give_back(self) -> None:
         request, self._request = self._request, None
         if request is not None:
-            request.release()
+            with suppress(RuntimeError, OSError):
+                request.release()
 
 
 def _unanswered(url: str) -> str:

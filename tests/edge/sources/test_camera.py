@@ -283,6 +283,23 @@ def test_a_csi_camera_that_comes_loose_is_let_go_and_opened_again() -> None:
     assert again.grab()
 
 
+@pytest.mark.usefixtures("csi")
+def test_a_csi_camera_that_has_gone_is_let_go_as_far_as_it_can_be() -> None:
+    capture, camera = opened("picamera:0")
+    assert capture.grab()
+
+    def gone() -> None:
+        raise RuntimeError("Failed to queue request: No such device")
+
+    camera.lent[0].release = camera.stop = gone  # type: ignore[method-assign]
+    closed: list[bool] = []
+    camera.close = lambda: closed.append(True)  # type: ignore[method-assign]
+
+    capture.release()
+
+    assert closed == [True]
+
+
 @pytest.mark.parametrize(
     ("sensor", "mode"),
     [
