@@ -54,13 +54,13 @@ def receive(
         try:
             for topic in topics:
                 connection.subscribe(topic)
-            while connection.poll(_POLL_S) and not ended():
-                if (refused := connection.refused_subscription) is not None:
-                    raise UnavailableError(
-                        f"{settings.host}:{settings.port}: refuses to be subscribed to {refused}: may this user read?"
-                    )
+            while connection.poll(_POLL_S) and connection.refused_subscription is None and not ended():
+                pass
         finally:
             connection.close()
+        if (refused := connection.refused_subscription) is not None:
+            where = f"{settings.host}:{settings.port}"
+            raise UnavailableError(f"{where}: refuses to be subscribed to {refused}; may this user read it?")
         if time.monotonic() - since > _STEADY_AFTER_S:
             backoff.reset()
         _wait(backoff.wait(), ended)
