@@ -34,7 +34,9 @@ from train.views import face_view
 
 MARGINS = (-0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.35)
 HARD_MARGINS = (0.0, 0.15, 0.3)
-BAD_CAMERA = Camera(few_pixels=0.7, blur=0.44, light=1.0, dark=0.2, cast=0.9, grey=0.1, noise=0.6, jpeg=0.7)
+BAD_CAMERA = Camera(
+    few_pixels=0.7, blur=0.44, light=1.0, haze=0.4, dark=0.2, cast=0.9, grey=0.1, noise=0.6, jpeg=0.6, video=0.4
+)
 DRAWS = 2
 
 

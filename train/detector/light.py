@@ -1,11 +1,13 @@
-"""What cameras do to a picture: exposure, colour, blur, noise and JPEG."""
+"""What cameras do to a whole picture: exposure, colour, haze, darkness, blur, few pixels, noise and compression."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
+
+from train.augment.camera import dark, few_pixels, grey, hazy, noisy, of_a_video, recompressed
 
 if TYPE_CHECKING:
     from edge.vision.geometry import Image
@@ -21,21 +23,12 @@ def disturb(image: Image, rng: np.random.Generator) -> Image:
     Returns:
         BGR of the same shape.
     """
-    if rng.random() < 0.7:
-        image = _tone(image, rng)
-    if rng.random() < 0.08:
-        image = np.repeat(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None], 3, axis=2).astype(np.uint8)
-    if rng.random() < 0.15:
-        image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.3)), np.uint8)
-    if rng.random() < 0.06:
-        image = _motion(image, rng)
-    if rng.random() < 0.12:
-        spread = rng.uniform(2, 12)
-        noise = rng.normal(0, spread, image.shape[:2]).astype(np.float32)
-        image = np.clip(image + noise[..., None], 0, 255).astype(np.uint8)
-    if rng.random() < 0.2:
-        _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 80))])
-        image = np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)
+    size = image.shape[1], image.shape[0]
+    for chance, effect in _EFFECTS:
+        if rng.random() < chance:
+            image = effect(image, rng)
+    if image.shape[1] < size[0]:
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
     return image
 
 
@@ -49,6 +42,10 @@ def _tone(image: Image, rng: np.random.Generator) -> Image:
     return np.asarray(cv2.LUT(image, table.reshape(256, 1, 3)), np.uint8)
 
 
+def _out_of_focus(image: Image, rng: np.random.Generator) -> Image:
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.3)), np.uint8)
+
+
 def _motion(image: Image, rng: np.random.Generator) -> Image:
     """Smears along a line of three to seven pixels."""
     length = int(rng.choice([3, 5, 7]))
@@ -59,3 +56,22 @@ def _motion(image: Image, rng: np.random.Generator) -> Image:
     start, end = np.round(middle - reach).astype(int), np.round(middle + reach).astype(int)
     cv2.line(kernel, tuple(int(v) for v in start), tuple(int(v) for v in end), 1.0)
     return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()), np.uint8)
+
+
+def _coarse(image: Image, rng: np.random.Generator) -> Image:
+    return few_pixels(image, rng.uniform(0.5, 0.95) * image.shape[1])
+
+
+_EFFECTS: Final = (
+    (0.7, _tone),
+    (0.15, hazy),
+    (0.08, grey),
+    (0.15, _out_of_focus),
+    (0.06, _motion),
+    (0.12, _coarse),
+    (0.1, dark),
+    (0.12, noisy),
+    (0.12, of_a_video),
+    (0.2, recompressed),
+)
+"""How often each comes, in the order in which a camera makes them."""

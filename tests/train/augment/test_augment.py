@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,8 @@ from train.augment.reveal import reveal_nose
 from train.regions import Region
 
 NOSE, MOUTH, CHIN = (48, 53), (48, 70), (48, 84)
+
+NO_FAULT = dict.fromkeys((each.name for each in fields(Camera)), 0.0)
 
 
 def changed(before: Region, after: Region, place: tuple[int, int]) -> bool:
@@ -85,7 +89,7 @@ def test_margins_reach_from_tight_to_loose() -> None:
 
 
 def test_faults_keep_shape_and_type() -> None:
-    always = Camera(*([1.0] * 8))
+    always = Camera(*([1.0] * len(fields(Camera))))
     image = face_region(masked=False).image
     for seed in range(10):
         result = degraded(image, always, np.random.default_rng(seed))
@@ -95,9 +99,37 @@ def test_faults_keep_shape_and_type() -> None:
 
 def test_few_pixels_take_the_detail_away_and_keep_the_light() -> None:
     noise = np.random.default_rng(1).integers(0, 256, (96, 96, 3)).astype(np.uint8)
-    small = few_pixels(noise, 20, np.random.default_rng(1))
+    small = few_pixels(noise, 20)
+    assert small.shape == (20, 20, 3)
     assert small.std() < noise.std() / 2
     assert abs(float(small.mean()) - float(noise.mean())) < 3
+
+
+@pytest.mark.parametrize(("few", "least", "most"), [(0.0, -0.1, 0.1), (1.0, 0.5, 1.0)])
+def test_noise_is_as_coarse_as_the_pixels_that_the_camera_had(few: float, least: float, most: float) -> None:
+    grey = np.full((128, 128, 3), 128, np.uint8)
+    camera = Camera(**NO_FAULT | {"few_pixels": few, "noise": 1.0})
+    for seed in range(10):
+        noise = degraded(grey, camera, np.random.default_rng(seed))[..., 0].astype(float) - 128
+        neighbours = np.corrcoef(noise[:, :-1].ravel(), noise[:, 1:].ravel())[0, 1]
+        assert least < neighbours < most
+
+
+def test_haze_takes_contrast_away_and_leaves_the_order_of_light_and_dark() -> None:
+    ramp = np.repeat(np.linspace(0, 255, 96).astype(np.uint8)[np.newaxis, :, np.newaxis], 96, axis=0).repeat(3, axis=2)
+    for seed in range(20):
+        hazy = degraded(ramp, Camera(**NO_FAULT | {"haze": 1.0}), np.random.default_rng(seed)).astype(int)
+        assert 0.2 * 255 < np.ptp(hazy) < 0.85 * 255
+        assert (np.diff(hazy[0, :, 0]) >= 0).all()
+
+
+def test_of_a_video_with_few_bits_some_of_the_frame_before_stays() -> None:
+    image = face_region(masked=False).image
+    for seed in range(20):
+        frame = degraded(image, Camera(**NO_FAULT | {"video": 1.0}), np.random.default_rng(seed)).astype(int)
+        moved = np.abs(frame - image).max(axis=2) > 14
+        assert moved.mean() < 0.5
+        assert len(np.unique(frame)) < len(np.unique(image))
 
 
 def test_an_object_hides_less_than_a_quarter() -> None:
