@@ -1,20 +1,23 @@
-"""A running mean of the weights (Polyak averaging): steadier on validation than the last step of a short training."""
+"""Means of weights: a running one within a training (Polyak averaging), and one of several trainings (model soups)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.errors import UsageError
 from train.architectures import Model
+from train.runs import RunFolder, RunSettings
 
 EVERY = 4
 """Steps between two updates: a copy of the weights costs some milliseconds."""
 
 
 class WeightAverage:
-    """The mean itself.
+    """The running mean: steadier on validation than the last step of a short training.
 
     Args:
         decay: a step; 0 keeps the newest weights.
@@ -51,3 +54,29 @@ class WeightAverage:
         with np.load(path) as file:
             self._updates = int(file["updates"])
             self._mean = [file[f"arr_{index}"] for index in range(len(file.files) - 1)] or None
+
+
+def mean_model(runs: Sequence[RunFolder]) -> Model:
+    """The network whose weights are the mean of the best ones of each run (Wortsman et al. 2022, "Model soups").
+
+    Worth something for runs that began from the same weights, the first of them among them: means of networks that
+    learned apart are no network at all.
+
+    Args:
+        runs: at least one.
+
+    Raises:
+        UsageError: they are not of the same network, or not of the same split.
+    """
+    first = runs[0].settings()
+    for run in runs[1:]:
+        if _kind(run.settings()) != _kind(first):
+            raise UsageError(f"{run.path} has another network or another split than {runs[0].path}")
+    model = runs[0].best_model()
+    weights = [model.get_weights(), *(run.best_model().get_weights() for run in runs[1:])]
+    model.set_weights([np.mean(same, axis=0) for same in zip(*weights, strict=True)])
+    return model
+
+
+def _kind(run: RunSettings) -> tuple[object, ...]:
+    return run.arch, run.size, run.alpha, run.outputs, run.labels, run.pixels, run.margin, run.manifest_sha256

@@ -18,6 +18,7 @@ from edge.errors import UsageError
 from edge.vision.cards import Calibration, Crop, ModelCard, ModelInput, Thresholds
 from train import metrics
 from train.architectures import Model
+from train.average import mean_model
 from train.calibration import choose_thresholds, favours, fit_temperature, mask_probability
 from train.dataset import Dataset, open_dataset, with_boxes
 from train.evaluation import figures_of
@@ -52,7 +53,11 @@ class Parity:
 
 
 def export(
-    run: RunFolder, output: Path, representative: Path | None = None, note: Note = silent
+    run: RunFolder,
+    output: Path,
+    representative: Path | None = None,
+    average: Sequence[RunFolder] = (),
+    note: Note = silent,
 ) -> tuple[ModelCard, Parity]:
     """Writes OUTPUT, its card beside it, and float model, parity and representative list into the run folder.
 
@@ -60,20 +65,22 @@ def export(
         run: a finished run.
         output: the .tflite file to write.
         representative: a manifest, all of whose pictures are used; by default some of the training part.
+        average: runs whose weights are averaged with those of `run` (`mean_model`).
         note: told in words what happens.
 
     Raises:
         ModelError: the file is not safe to ship; nothing is written at `output`.
+        UsageError: `output` has another suffix, a run is none, or the runs cannot be averaged.
     """
     if output.suffix != ".tflite":
         raise UsageError(f"{output}: the name of a model ends in .tflite")
     settings = run.settings()
-    model = run.best_model()
+    model = mean_model([run, *average])
     dataset = with_boxes(open_dataset(manifest_of(run, settings)))
     shifts = _centre(model, dataset, settings)
     draft = run.path / "model.tflite"
     _convert(run, model, dataset, representative, note)
-    card = _card(output.stem, draft, settings, shifts)
+    card = _card(output.stem, draft, settings, shifts, [other.settings() for other in average])
     _write_card(draft, card)
     note("measuring int8 against float on val")
     seen = judge(draft, dataset.part("val"), dataset.store())
@@ -189,7 +196,9 @@ def _views(samples: Sequence[Sample], store: PictureStore, settings: RunSettings
     return np.stack([face_view(s.kind, store.image(s.path), s.box, margin, settings.size) for s in samples])
 
 
-def _card(name: str, file: Path, settings: RunSettings, shifts: dict[str, float]) -> ModelCard:
+def _card(
+    name: str, file: Path, settings: RunSettings, shifts: dict[str, float], others: Sequence[RunSettings]
+) -> ModelCard:
     """A card without calibration and figures."""
     return ModelCard(
         name=name,
@@ -215,6 +224,7 @@ def _card(name: str, file: Path, settings: RunSettings, shifts: dict[str, float]
             "preset": settings.preset,
             "alpha": settings.alpha,
             "logit_shifts": shifts,
+            "averaged_with": [{"command": other.command, "seed": other.seed} for other in others],
             **settings.details,
         },
         licence=LICENCE,

@@ -18,7 +18,13 @@ import click
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Manifest of the pictures to quantize on; by default 300 of the training part.",
 )
-def export(run: Path, output: Path, representative: Path | None) -> None:
+@click.option(
+    "--average",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    multiple=True,
+    help="Another run from the same beginning; the mean of the weights of all is exported. May be given several times.",
+)
+def export(run: Path, output: Path, representative: Path | None, average: tuple[Path, ...]) -> None:
     """Writes the int8 model of RUN, its card, and in RUN the float model and the parity report.
 
     Refuses a file that would crash or mislead a runtime, or that differs from float by more than 0.3 points.
@@ -27,7 +33,8 @@ def export(run: Path, output: Path, representative: Path | None) -> None:
     from train.export import export as run_export
     from train.runs import RunFolder
 
-    card, parity = run_export(RunFolder(run), output, representative, lambda text: click.echo(text, err=True))
+    others = [RunFolder(path) for path in average]
+    card, parity = run_export(RunFolder(run), output, representative, others, lambda text: click.echo(text, err=True))
     click.echo(
         f"val, balanced accuracy: float {parity.float_balanced_accuracy:.4f}, "
         f"int8 {parity.int8_balanced_accuracy:.4f}; "
