@@ -1,4 +1,4 @@
-"""Brings what lies in the outbox to the broker: in order, confirmed, at a bounded rate, for as long as it takes."""
+"""Keeps a connection to the broker, for as long as it takes, and says over it what this device has to say."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from edge.errors import ConfigError, UnavailableError
 from edge.messages import SCHEMA_NAMES
 from edge.mqtt.announcer import Announcer
 from edge.mqtt.connection import Connection, Receipt, UnsupportedProtocolError, Will
+from edge.mqtt.delivery import THROTTLED_POLL_S, Allowance, Delivery
 from edge.mqtt.snapshots import Snapshots
 from edge.mqtt.topics import Topics
 from edge.outbox import Outbox
@@ -22,25 +23,9 @@ log = logging.getLogger(__name__)
 
 RETRY_FIRST_S = 1.0
 RETRY_CEILING_S = 60.0
-IN_FLIGHT = 20
-"""Messages sent and not yet confirmed; paho keeps more than this in memory."""
-RATE_PER_S = 200.0
-"""Ceiling after an outage. 10,000 waiting messages come over in 50 s instead of in one burst."""
-REFUSED_PAUSE_S = 5.0
-REJOIN_PAUSE_S = 2.0
-"""After an outage: until the first message goes out. Subscribers have lost the broker too, and need time to return."""
-REJOIN_LIMIT_S = 30.0
-"""After an outage: how long a broker that says that nobody subscribes is asked again, before its word is enough."""
-REJOIN_RETRY_S = 1.0
 STEADY_AFTER_S = 10.0
 """A connection that lasted this long ends the back-off; one that breaks sooner (two devices of one id) prolongs it."""
-CONFIRM_LIMIT_S = 30.0
-"""A broker that answers but confirms nothing for this long is no better than one that is away."""
 FAREWELL_S = 1.5
-_POLL_S = 1.0
-_THROTTLED_POLL_S = 0.05
-_ROOM_FOR_HEADER = 512
-"""Bytes of a packet beside its payload: topic, properties, lengths."""
 
 
 class Publisher:
@@ -71,23 +56,15 @@ class Publisher:
         self._snapshots = snapshots
         self._clock = clock
         self._version = "3.1.1" if settings.protocol == "3.1.1" else "5"
-        self._connection: Connection | None = None
         self._lock = threading.Lock()
+        """Held for the connection and the status, which other threads reach for."""
+        self._connection: Connection | None = None
         self._status: str | None = None
         self._status_is_new = False
-        self._sent = 0
-        self._in_flight: dict[int, int] = {}
-        self._progress_at = clock()
-        """When the broker last confirmed something, or had nothing to confirm."""
-        self._confirmed: list[int] = []
-        self._refusal: str | None = None
-        self._resend_at: float | None = None
-        """After a refusal, or while nobody subscribes: when what is not confirmed is sent again."""
+        self._delivery: Delivery | None = None
+        self._allowance = Allowance(clock)
         self._interrupted = False
         """Whether the broker has been away since this program started."""
-        self._quiet_until = self._listeners_awaited_until = clock()
-        self._allowance = RATE_PER_S
-        self._allowed_at = clock()
         self.turned_at = clock()
         """When the thread last came round: what the watchdog looks at."""
         self.problem: str | None = "not connected yet"
@@ -113,11 +90,12 @@ class Publisher:
             connection = self._connect()
             if connection is not None:
                 since = self._clock()
+                delivery = self._begin(connection)
                 try:
                     with nullcontext() if self._snapshots is None else self._snapshots.looking(self.wake):
-                        self._serve(connection, stop)
+                        self._serve(connection, delivery, stop)
                 finally:
-                    self._settle()
+                    delivery.settle()
                     with self._lock:
                         self._connection = None
                     connection.close()
@@ -132,23 +110,31 @@ class Publisher:
             connection = Connection(self._settings, self._version, client_id, will, self._on_receipt, self._on_message)
         except (UnavailableError, ConfigError) as error:
             # The second while certificate files, which were good at the start, are renewed.
-            self._trouble(str(error))
+            self._tell(str(error))
             self._interrupted = True
             if isinstance(error, UnsupportedProtocolError) and self._settings.protocol == "auto":
                 self._version = "3.1.1" if self._version == "5" else "5"
             return None
-        with self._lock:
-            self._connection, self._status_is_new = connection, self._status is not None
-        self._sent, self._in_flight, self._confirmed, self._refusal, self._resend_at = 0, {}, [], None, None
-        self._progress_at = now = self._clock()
-        if self._interrupted:
-            self._quiet_until, self._listeners_awaited_until = now + REJOIN_PAUSE_S, now + REJOIN_LIMIT_S
-        self._interrupted = True
-        self.problem = None
         log.info("connected to %s:%d with MQTT %s", self._settings.host, self._settings.port, self._version)
         return connection
 
-    def _serve(self, connection: Connection, stop: threading.Event) -> None:
+    def _begin(self, connection: Connection) -> Delivery:
+        self._delivery = Delivery(
+            connection,
+            self._topics,
+            self._outbox,
+            self._allowance,
+            self._tell,
+            self._clock,
+            after_outage=self._interrupted,
+        )
+        self._interrupted = True
+        self._tell(None)
+        with self._lock:
+            self._connection, self._status_is_new = connection, self._status is not None
+        return self._delivery
+
+    def _serve(self, connection: Connection, delivery: Delivery, stop: threading.Event) -> None:
         connection.publish(self._topics.of("availability"), "online", retain=True)
         if self._announcer is not None:
             self._announcer.begin(connection)
@@ -156,49 +142,16 @@ class Publisher:
         while not stop.is_set():
             self.turned_at = self._clock()
             if not connection.poll(timeout_s):
-                self._trouble("the connection was lost")
+                self._tell("the connection was lost")
                 return
-            timeout_s = self._exchange(connection)
-            if self._in_flight and self._clock() - self._progress_at > CONFIRM_LIMIT_S:
-                self._trouble("the broker confirms nothing")
+            self._say_the_latest(connection)
+            timeout_s = delivery.turn()
+            if delivery.stuck:
+                self._tell("the broker confirms nothing")
                 return
-        self._farewell(connection)
+        self._farewell(connection, delivery)
 
-    def _exchange(self, connection: Connection) -> float:
-        """Settles what came back, sends what may go out; returns how long there is nothing more to do."""
-        self._settle()
-        if not self._in_flight:
-            self._progress_at = self._clock()
-        if self._refusal is not None:
-            self._trouble(f"the broker refuses our messages: {self._refusal}")
-            self._refusal, self._resend_at = None, self._clock() + REFUSED_PAUSE_S
-        self._tell(connection)
-        if self._resend_at is not None:
-            if self._clock() < self._resend_at or self._in_flight:
-                return _POLL_S
-            self._sent, self._resend_at = 0, None
-        if self._clock() < self._quiet_until:
-            return _THROTTLED_POLL_S
-        # One at a time while it is not known that somebody hears us, so that what is sent again stays in order.
-        most = 1 if self._awaits_listeners() else min(IN_FLIGHT, connection.receive_maximum)
-        room = most - len(self._in_flight)
-        if room <= 0:
-            return _POLL_S
-        allowed = self._allowed(room)
-        for message in self._outbox.batch(self._sent, allowed) if allowed else ():
-            self._sent = message.seq
-            if len(message.payload.encode()) + _ROOM_FOR_HEADER > connection.largest_packet:
-                log.error("message %d is larger than the broker takes, and dropped", message.seq)
-                self._outbox.drop(message.seq)
-                continue
-            number = connection.publish(
-                self._topics.of(message.topic), message.payload, schema=SCHEMA_NAMES[message.topic]
-            )
-            self._in_flight[number] = message.seq
-            self._allowance -= 1
-        return _POLL_S if allowed else _THROTTLED_POLL_S
-
-    def _tell(self, connection: Connection) -> None:
+    def _say_the_latest(self, connection: Connection) -> None:
         """What is not in the outbox, because only the latest counts."""
         with self._lock:
             status, self._status_is_new = (self._status if self._status_is_new else None), False
@@ -209,35 +162,21 @@ class Publisher:
         if self._snapshots is not None:
             self._snapshots.turn(connection)
 
-    def _settle(self) -> None:
-        if self._confirmed:
-            self._outbox.confirm(self._confirmed)
-            self._confirmed = []
-
-    def _allowed(self, wanted: int) -> int:
-        """Token bucket: how many of `wanted` messages may go out now."""
-        now = self._clock()
-        self._allowance = min(RATE_PER_S, self._allowance + (now - self._allowed_at) * RATE_PER_S)
-        self._allowed_at = now
-        return min(wanted, int(self._allowance))
-
-    def _farewell(self, connection: Connection) -> None:
+    def _farewell(self, connection: Connection, delivery: Delivery) -> None:
         """Lets what was just produced go out, then takes the place of the will."""
         deadline = self._clock() + FAREWELL_S
-        while self._clock() < deadline and (self._in_flight or self._outbox.batch(self._sent, 1)):
-            if not connection.poll(_THROTTLED_POLL_S):
+        while self._clock() < deadline and delivery.unfinished:
+            if not connection.poll(THROTTLED_POLL_S):
                 return
-            self._exchange(connection)
-        self._exchange(connection)
-        number = connection.publish(self._topics.of("availability"), "offline", retain=True)
-        self._in_flight[number] = 0
-        while self._clock() < deadline + FAREWELL_S and number in self._in_flight:
-            if not connection.poll(_THROTTLED_POLL_S):
+            self._say_the_latest(connection)
+            delivery.turn()
+        self._say_the_latest(connection)
+        delivery.turn()
+        delivery.expect(connection.publish(self._topics.of("availability"), "offline", retain=True))
+        while self._clock() < deadline + FAREWELL_S and delivery.unanswered:
+            if not connection.poll(THROTTLED_POLL_S):
                 return
         connection.disconnect()
-
-    def _awaits_listeners(self) -> bool:
-        return self._clock() < self._listeners_awaited_until
 
     def _on_message(self, topic: str, payload: bytes) -> None:
         if self._announcer is not None:
@@ -246,19 +185,10 @@ class Publisher:
     def _on_receipt(self, receipt: Receipt) -> None:
         if self._announcer is not None and self._announcer.settles(receipt):
             return
-        seq = self._in_flight.pop(receipt.number, None)
-        self._progress_at = self._clock()
-        if receipt.refusal is not None:
-            self._refusal = receipt.refusal
-        elif seq and not receipt.heard and self._awaits_listeners():
-            self._resend_at = self._clock() + REJOIN_RETRY_S
-        elif seq:
-            self._confirmed.append(seq)
-            self._listeners_awaited_until = self._clock()
-            if self._resend_at is None:
-                self.problem = None
+        if self._delivery is not None:
+            self._delivery.take(receipt)
 
-    def _trouble(self, problem: str) -> None:
-        if problem != self.problem:
+    def _tell(self, problem: str | None) -> None:
+        if problem is not None and problem != self.problem:
             log.warning("broker: %s", problem)
         self.problem = problem

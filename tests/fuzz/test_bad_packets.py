@@ -15,6 +15,7 @@ import pytest
 from edge.daemon.worker import Worker
 from edge.errors import UnavailableError
 from edge.mqtt import connection as connection_module
+from edge.mqtt import delivery as delivery_module
 from edge.mqtt import publisher as publisher_module
 from edge.mqtt import subscriber
 from edge.mqtt.connection import Connection
@@ -42,9 +43,9 @@ def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_module, "CONNACK_LIMIT_S", _SILENCE_S)
     monkeypatch.setattr(publisher_module, "RETRY_FIRST_S", 0.01)
     monkeypatch.setattr(publisher_module, "RETRY_CEILING_S", 0.02)
-    monkeypatch.setattr(publisher_module, "REFUSED_PAUSE_S", 0.02)
+    monkeypatch.setattr(delivery_module, "REFUSED_PAUSE_S", 0.02)
     # After a head that announces megabytes, all that an honest broker says is taken for them, until this is over.
-    monkeypatch.setattr(publisher_module, "CONFIRM_LIMIT_S", 2.0)
+    monkeypatch.setattr(delivery_module, "CONFIRM_LIMIT_S", 2.0)
 
 
 _PROPERTIES = [

@@ -16,6 +16,7 @@ import pytest
 
 from edge.daemon.worker import Worker
 from edge.errors import ConfigError, UnavailableError
+from edge.mqtt import delivery as delivery_module
 from edge.mqtt import publisher as publisher_module
 from edge.mqtt.connection import Connection, UnsupportedProtocolError
 from edge.mqtt.embedded import EmbeddedBroker
@@ -55,8 +56,8 @@ class Sender:
 def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher_module, "RETRY_FIRST_S", 0.1)
     monkeypatch.setattr(publisher_module, "RETRY_CEILING_S", 0.5)
-    monkeypatch.setattr(publisher_module, "REJOIN_PAUSE_S", 0.1)
-    monkeypatch.setattr(publisher_module, "REJOIN_RETRY_S", 0.1)
+    monkeypatch.setattr(delivery_module, "REJOIN_PAUSE_S", 0.1)
+    monkeypatch.setattr(delivery_module, "REJOIN_RETRY_S", 0.1)
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
@@ -140,7 +141,7 @@ def test_after_an_outage_messages_wait_until_a_subscriber_is_back_too(tmp_path: 
 def test_where_nobody_subscribes_the_broker_gets_the_messages_all_the_same(
     tmp_path: Path, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publisher_module, "REJOIN_LIMIT_S", 1.0)
+    monkeypatch.setattr(delivery_module, "REJOIN_LIMIT_S", 1.0)
     sender = Sender(tmp_path, MqttSettings(port=broker.port))
     broker.kill()
     with sender.working():
@@ -350,7 +351,7 @@ def test_a_message_that_the_broker_finds_too_large_does_not_hold_up_the_rest(tmp
 def test_after_an_outage_the_backlog_comes_at_a_bounded_rate(
     tmp_path: Path, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publisher_module, "RATE_PER_S", 50.0)
+    monkeypatch.setattr(delivery_module, "RATE_PER_S", 50.0)
     sender = Sender(tmp_path, MqttSettings(port=broker.port))
     sender.add(150)
     with subscribed(tmp_path, broker.port) as subscriber, sender.working():

@@ -1,0 +1,185 @@
+"""What one connection brings to the broker of the outbox: in order, confirmed, at a bounded rate."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from edge.messages import SCHEMA_NAMES
+from edge.mqtt.connection import Receipt
+from edge.mqtt.topics import Topics
+from edge.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+IN_FLIGHT = 20
+"""Messages sent and not yet confirmed; paho keeps more than this in memory."""
+RATE_PER_S = 200.0
+"""Ceiling after an outage. 10,000 waiting messages come over in 50 s instead of in one burst."""
+REFUSED_PAUSE_S = 5.0
+REJOIN_PAUSE_S = 2.0
+"""After an outage: until the first message goes out. Subscribers have lost the broker too, and need time to return."""
+REJOIN_LIMIT_S = 30.0
+"""After an outage: how long a broker that says that nobody subscribes is asked again, before its word is enough."""
+REJOIN_RETRY_S = 1.0
+CONFIRM_LIMIT_S = 30.0
+"""A broker that answers but confirms nothing for this long is no better than one that is away."""
+POLL_S = 1.0
+THROTTLED_POLL_S = 0.05
+_ROOM_FOR_HEADER = 512
+"""Bytes of a packet beside its payload: topic, properties, lengths."""
+
+
+class Outlet(Protocol):
+    """What a delivery needs of `edge.mqtt.connection.Connection`."""
+
+    receive_maximum: int
+    largest_packet: int
+
+    def publish(self, topic: str, payload: str | bytes, qos: int = 1, *, retain: bool = False, schema: str = "") -> int:
+        """Hands a message over; returns the number that its receipt will name."""
+        ...
+
+
+class Allowance:
+    """Token bucket: how many messages may go out now. It outlives a connection, or a broken one would begin a burst.
+
+    Args:
+        clock: monotonic, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._left = RATE_PER_S
+        self._counted_at = clock()
+
+    def of(self, wanted: int) -> int:
+        """At most `wanted`."""
+        now = self._clock()
+        self._left = min(RATE_PER_S, self._left + (now - self._counted_at) * RATE_PER_S)
+        self._counted_at = now
+        return min(wanted, int(self._left))
+
+    def spend(self) -> None:
+        """One has gone out."""
+        self._left -= 1
+
+
+class Delivery:
+    """Made anew for each connection: what the one before had sent without an answer is sent again by the next.
+
+    Args:
+        outlet: the connection.
+        topics: of this device.
+        outbox: what is to be published.
+        allowance: of the publisher.
+        tell: is given what stands in the way, and None once the broker takes our messages.
+        clock: monotonic, in seconds.
+        after_outage: subscribers may still be on their way back, and are waited for.
+    """
+
+    def __init__(
+        self,
+        outlet: Outlet,
+        topics: Topics,
+        outbox: Outbox,
+        allowance: Allowance,
+        tell: Callable[[str | None], None],
+        clock: Callable[[], float],
+        *,
+        after_outage: bool,
+    ) -> None:
+        self._outlet = outlet
+        self._topics = topics
+        self._outbox = outbox
+        self._allowance = allowance
+        self._tell = tell
+        self._clock = clock
+        self._sent = 0
+        self._in_flight: dict[int, int] = {}
+        self._confirmed: list[int] = []
+        self._refusal: str | None = None
+        self._resend_at: float | None = None
+        """After a refusal, or while nobody subscribes: when what is not confirmed is sent again."""
+        self._progress_at = now = clock()
+        """When the broker last confirmed something, or had nothing to confirm."""
+        self._quiet_until = now + REJOIN_PAUSE_S if after_outage else now
+        self._listeners_awaited_until = now + REJOIN_LIMIT_S if after_outage else now
+
+    @property
+    def unanswered(self) -> bool:
+        """Something is sent that the broker has not confirmed."""
+        return bool(self._in_flight)
+
+    @property
+    def unfinished(self) -> bool:
+        """Something is sent and not confirmed, or still to be sent."""
+        return self.unanswered or bool(self._outbox.batch(self._sent, 1))
+
+    @property
+    def stuck(self) -> bool:
+        """The broker has confirmed nothing for too long."""
+        return self.unanswered and self._clock() - self._progress_at > CONFIRM_LIMIT_S
+
+    def turn(self) -> float:
+        """Settles what came back, sends what may go out; returns how long there is nothing more to do, in seconds."""
+        self.settle()
+        if not self._in_flight:
+            self._progress_at = self._clock()
+        if self._refusal is not None:
+            self._tell(f"the broker refuses our messages: {self._refusal}")
+            self._refusal, self._resend_at = None, self._clock() + REFUSED_PAUSE_S
+        if self._resend_at is not None:
+            if self._clock() < self._resend_at or self._in_flight:
+                return POLL_S
+            self._sent, self._resend_at = 0, None
+        if self._clock() < self._quiet_until:
+            return THROTTLED_POLL_S
+        # One at a time while it is not known that somebody hears us, so that what is sent again stays in order.
+        most = 1 if self._awaits_listeners() else min(IN_FLIGHT, self._outlet.receive_maximum)
+        room = most - len(self._in_flight)
+        if room <= 0:
+            return POLL_S
+        allowed = self._allowance.of(room)
+        if allowed:
+            self._send(allowed)
+        return POLL_S if allowed else THROTTLED_POLL_S
+
+    def expect(self, number: int) -> None:
+        """Counts a message that is not of the outbox among those that the broker has yet to confirm."""
+        self._in_flight[number] = 0
+
+    def take(self, receipt: Receipt) -> None:
+        """What the broker says to a message."""
+        seq = self._in_flight.pop(receipt.number, None)
+        self._progress_at = self._clock()
+        if receipt.refusal is not None:
+            self._refusal = receipt.refusal
+        elif seq and not receipt.heard and self._awaits_listeners():
+            self._resend_at = self._clock() + REJOIN_RETRY_S
+        elif seq:
+            self._confirmed.append(seq)
+            self._listeners_awaited_until = self._clock()
+            if self._resend_at is None:
+                self._tell(None)
+
+    def settle(self) -> None:
+        """Takes out of the outbox what the broker has confirmed."""
+        if self._confirmed:
+            self._outbox.confirm(self._confirmed)
+            self._confirmed = []
+
+    def _send(self, most: int) -> None:
+        for message in self._outbox.batch(self._sent, most):
+            self._sent = message.seq
+            if len(message.payload.encode()) + _ROOM_FOR_HEADER > self._outlet.largest_packet:
+                log.error("message %d is larger than the broker takes, and dropped", message.seq)
+                self._outbox.drop(message.seq)
+                continue
+            topic, schema = self._topics.of(message.topic), SCHEMA_NAMES[message.topic]
+            self._in_flight[self._outlet.publish(topic, message.payload, schema=schema)] = message.seq
+            self._allowance.spend()
+
+    def _awaits_listeners(self) -> bool:
+        return self._clock() < self._listeners_awaited_until
