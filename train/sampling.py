@@ -37,17 +37,17 @@ class Stratum(StrEnum):
 
 
 SHARES: dict[Stratum, float] = {
-    Stratum.MASK_CROP: 0.225,
-    Stratum.MASK_BOXED: 0.155,
+    Stratum.MASK_CROP: 0.215,
+    Stratum.MASK_BOXED: 0.145,
     Stratum.MASK_DRAWN: 0.03,
-    Stratum.BARE_ALIGNED: 0.085,
+    Stratum.BARE_ALIGNED: 0.075,
     Stratum.BARE_CROP: 0.10,
     Stratum.BARE_BOXED: 0.135,
     Stratum.INCORRECT_REAL: 0.055,
     Stratum.INCORRECT_DRAWN: 0.02,
     Stratum.SYNTHETIC_MASK: 0.06,
     Stratum.SYNTHETIC_INCORRECT: 0.035,
-    Stratum.REVEALED: 0.05,
+    Stratum.REVEALED: 0.08,
     Stratum.NOT_A_FACE: 0.05,
 }
 """Chosen on `val`; see docs/training.md. A stratum that the data set does not have gives its share to the others."""

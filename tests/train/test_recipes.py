@@ -12,7 +12,7 @@ from train.batches import BatchHelper
 from train.dataset import open_dataset
 from train.recipes import BalancedRecipe, PlainRecipe, target_of
 from train.regions import RegionCache
-from train.sampling import Stratum
+from train.sampling import SHARES, Stratum
 from train.views import squashed
 
 LABELS = ("mask", "no_mask", "not_a_face")
@@ -38,9 +38,19 @@ def test_the_same_epoch_and_step_give_the_same_batch(balanced: BalancedRecipe) -
     assert not np.array_equal(first, balanced.batch(2, 2)[0])
 
 
-def test_both_labels_come_about_equally_often(balanced: BalancedRecipe) -> None:
+def test_a_data_set_of_portraits_and_crops_gives_both_labels_in_the_shares_of_their_strata(
+    balanced: BalancedRecipe,
+) -> None:
     targets = np.concatenate([balanced.batch(0, step)[1] for step in range(20)])
-    assert 0.35 < (targets == 0).mean() < 0.75
+    expected = SHARES[Stratum.MASK_CROP] / (SHARES[Stratum.MASK_CROP] + SHARES[Stratum.BARE_ALIGNED])
+    assert (targets == 0).mean() == pytest.approx(expected, abs=0.06)
+
+
+def test_neither_label_owns_the_draws() -> None:
+    masks = {Stratum.MASK_CROP, Stratum.MASK_BOXED, Stratum.MASK_DRAWN, Stratum.SYNTHETIC_MASK}
+    share = sum(SHARES[stratum] for stratum in masks)
+    assert 0.4 < share < 0.5
+    assert sum(SHARES.values()) - share - SHARES[Stratum.NOT_A_FACE] == pytest.approx(0.5, abs=0.05)
 
 
 def test_the_plain_recipe_shows_every_file_once_an_epoch(plain: PlainRecipe) -> None:

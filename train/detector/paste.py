@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from train.detector.boxes import Boxes, overlap, sizes
+from train.detector.boxes import BARE, Boxes, overlap, sizes
 from train.detector.scene import FACE, MIN_FACE, Scene
 
 if TYPE_CHECKING:
@@ -53,6 +53,12 @@ class Place:
     size: float
     degrees: float = 0.0
     mirrored: bool = False
+
+
+def portrait(face: Cutout) -> Scene:
+    """A face crop as a scene of its own."""
+    kind = BARE if face.kind is None else face.kind
+    return Scene(face.pixels, face.box[None], np.array([FACE]), np.array([kind]))
 
 
 def oval(shape: tuple[int, int], box: NDArray[np.float32]) -> NDArray[np.uint8]:

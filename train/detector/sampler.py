@@ -7,14 +7,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from train.augment.aside import Aside, look_aside
 from train.detector.boxes import BARE, sizes
 from train.detector.light import disturb
 from train.detector.material import patch_without_face
-from train.detector.paste import Cutout, Place, free_place, paste, swap
-from train.detector.scene import FACE, Scene, View, keep_visible, masked, window
+from train.detector.paste import Cutout, Place, free_place, paste, portrait, swap
+from train.detector.scene import FACE, Scene, View, joined, keep_visible, masked, window
 
 if TYPE_CHECKING:
     from train.detector.material import Material
@@ -180,7 +179,7 @@ class Sampler:
                 part = self._photo(size) if self.rng.random() < 0.85 else self._head(size)
                 pixels[top:bottom, left:right] = part.pixels
                 parts.append((part, (left, top)))
-        return _joined(pixels, parts)
+        return joined(pixels, parts)
 
     def _head_grid(self) -> Scene:
         """Two by two up to six by six heads, each as photographed; some smaller than their places, on plain ground."""
@@ -194,10 +193,10 @@ class Sampler:
                 part = self._head((int(right - left), int(bottom - top)), largest)
                 pixels[top:bottom, left:right] = part.pixels
                 parts.append((part, (int(left), int(top))))
-        return _joined(pixels, parts)
+        return joined(pixels, parts)
 
     def _head(self, size: tuple[int, int], largest: float = 1.0) -> Scene:
-        scene = _portrait(self._one_of(self.material.heads))
+        scene = portrait(self._one_of(self.material.heads))
         height, width = scene.pixels.shape[:2]
         scale = max(size[0] / width, size[1] / height) * float(self.rng.uniform(0.9, 1.25)) * largest
         jitter = self.rng.uniform(-0.08, 0.08, 2)
@@ -207,7 +206,7 @@ class Sampler:
 
     def _close_up(self) -> Scene:
         """A whole face crop at any size up to the window's, half of the time in the corner as the letterbox has it."""
-        scene = _portrait(self._one_of(self.material.faces))
+        scene = portrait(self._one_of(self.material.faces))
         extent = np.array(scene.pixels.shape[1::-1], float)
         scale = self.size / float(extent.max()) * float(np.exp(self.rng.uniform(np.log(0.3), np.log(1.05))))
         reach = 0.5 * self.size / scale
@@ -283,19 +282,3 @@ def _weight(scene: Scene) -> float:
     """How often a photo is drawn: more if it shows bare faces, which the photos have fewer of."""
     bare = int(((scene.kinds == BARE) & (scene.roles == FACE)).sum())
     return 1.0 + min(bare, 3) * 0.7
-
-
-def _portrait(face: Cutout) -> Scene:
-    """A face crop as a scene of its own."""
-    kind = BARE if face.kind is None else face.kind
-    return Scene(face.pixels, face.box[None], np.array([FACE]), np.array([kind]))
-
-
-def _joined(pixels: NDArray[np.uint8], parts: list[tuple[Scene, tuple[int, int]]]) -> Scene:
-    boxes = [part.boxes + np.array([*corner, 0, 0], np.float32) for part, corner in parts]
-    return Scene(
-        pixels,
-        np.concatenate(boxes).astype(np.float32),
-        np.concatenate([part.roles for part, _ in parts]),
-        np.concatenate([part.kinds for part, _ in parts]),
-    )

@@ -140,3 +140,14 @@ def _turned(boxes: Boxes, turn: NDArray[np.float64], view: View) -> Boxes:
 def masked(scene: Scene) -> NDArray[np.int64]:
     """Indices of the faces that wear a mask."""
     return np.flatnonzero((scene.roles == FACE) & (scene.kinds == MASK))
+
+
+def joined(pixels: Image, parts: list[tuple[Scene, tuple[int, int]]]) -> Scene:
+    """One picture of several, with the boxes of all: `parts` with the (x, y) at which each of them lies in `pixels`."""
+    boxes = [part.boxes + np.array([*corner, 0, 0], np.float32) for part, corner in parts]
+    return Scene(
+        pixels,
+        np.concatenate(boxes).astype(np.float32),
+        np.concatenate([part.roles for part, _ in parts]),
+        np.concatenate([part.kinds for part, _ in parts]),
+    )
