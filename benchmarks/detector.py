@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from edge.vision.cards import load_card
-from edge.vision.face_detector import Letterbox, MaskAwareFaceDetector, decode, decoding_of, detections
+from edge.vision.face_detector import MaskAwareFaceDetector, decode, decoding_of, detections, letterbox_of
 from edge.vision.geometry import Image
 from edge.vision.tflite import TfliteModel, runtime_name
 from edge.vision.yunet import YunetDetector
@@ -49,7 +49,7 @@ def _stages(model: Path, images: list[Image]) -> dict[str, float]:
     """Median milliseconds of letterbox, network and decoding."""
     card = load_card(model)
     decoding, network = decoding_of(card), TfliteModel(model, card)
-    letterbox = Letterbox(card.input.width, card.input.height, decoding.background, decoding.enlarge)
+    letterbox = letterbox_of(card)
     times: dict[str, list[float]] = {"letterbox": [], "network": [], "decoding": []}
     for image in images:
         pixels, ratio = letterbox(image)

@@ -20,6 +20,7 @@ from edge.errors import ModelError
 from edge.vision.cards import ModelCard, load_card
 from edge.vision.detector import Detection
 from edge.vision.geometry import Box, Image, resized
+from edge.vision.levels import Levels
 from edge.vision.tflite import TfliteModel
 
 
@@ -47,6 +48,7 @@ class Decoding(BaseModel):
         background: grey value of what the picture does not cover of the input.
         enlarge: a picture smaller than the input is enlarged by at most this factor.
         growth: what width and height of every box are multiplied with, about its middle.
+        levels: what is done to pictures of little contrast or light; None for nothing.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,6 +59,7 @@ class Decoding(BaseModel):
     background: int = Field(ge=0, le=255)
     enlarge: float = Field(ge=1)
     growth: float = Field(default=1.0, gt=0)
+    levels: Levels | None = None
 
 
 class Letterbox:
@@ -67,11 +70,12 @@ class Letterbox:
         height: of the input, in pixels.
         background: grey value.
         enlarge: largest factor for small pictures.
+        levels: what is done to pictures of little contrast or light.
     """
 
-    def __init__(self, width: int, height: int, background: int, enlarge: float) -> None:
+    def __init__(self, width: int, height: int, background: int, enlarge: float, levels: Levels | None = None) -> None:
         self._width, self._height = width, height
-        self._background, self._enlarge = background, enlarge
+        self._background, self._enlarge, self._levels = background, enlarge, levels
 
     def __call__(self, image: Image) -> tuple[NDArray[np.uint8], tuple[float, float]]:
         """A picture as the network's input, in a new array; otherwise like `fit`."""
@@ -95,7 +99,10 @@ class Letterbox:
         pixels[size[1] :] = self._background
         pixels[: size[1], size[0] :] = self._background
         # Colours are swapped after the picture has become small.
-        cv2.cvtColor(resized(image, size), cv2.COLOR_BGR2RGB, dst=pixels[: size[1], : size[0]])
+        seen = pixels[: size[1], : size[0]]
+        cv2.cvtColor(resized(image, size), cv2.COLOR_BGR2RGB, dst=seen)
+        if self._levels is not None:
+            self._levels.apply(seen)
         return width / size[0], height / size[1]
 
 
@@ -118,9 +125,7 @@ class MaskAwareFaceDetector:
         self._network = TfliteModel(path, card, threads)
         self._min_score = min_score
         self._pixels: NDArray[np.uint8] = np.empty((card.input.height, card.input.width, 3), np.uint8)
-        self._letterbox = Letterbox(
-            card.input.width, card.input.height, self._decoding.background, self._decoding.enlarge
-        )
+        self._letterbox = letterbox_of(card)
 
     def detect(self, image: Image) -> list[Detection]:
         """Faces of at least `min_score`, best first; their boxes are clipped to the picture."""
@@ -146,6 +151,16 @@ def decoding_of(card: ModelCard) -> Decoding:
         first = error.errors()[0]
         where = ".".join(["decoding", *(str(part) for part in first["loc"])])
         raise ModelError(f"card of {card.name}: {where}: {first['msg']}") from error
+
+
+def letterbox_of(card: ModelCard) -> Letterbox:
+    """What pictures go through before they reach the network.
+
+    Raises:
+        ModelError: like `decoding_of`.
+    """
+    decoding = decoding_of(card)
+    return Letterbox(card.input.width, card.input.height, decoding.background, decoding.enlarge, decoding.levels)
 
 
 def decode(

@@ -16,7 +16,7 @@ from edge.errors import ModelError
 from edge.vision.face_detector import Letterbox
 from train.architectures import SYMMETRIC
 from train.detector.architecture import STRIDES, build
-from train.detector.float_detector import BACKGROUND, ENLARGE, decoding
+from train.detector.float_detector import BACKGROUND, ENLARGE, LEVELS, decoding
 from train.safety import check_file
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def calibration_pictures(photos: list[Photo], size: tuple[int, int], count: int,
     pictures = []
     for number in range(min(count, len(photos) // most**2)):
         across = most if number % 2 else 1
-        box = Letterbox(size[1] // across, size[0] // across, BACKGROUND, ENLARGE)
+        box = Letterbox(size[1] // across, size[0] // across, BACKGROUND, ENLARGE, LEVELS)
         rows = [np.hstack([box(photos[int(next(order))].pixels())[0] for _ in range(across)]) for _ in range(across)]
         pictures.append(np.vstack(rows))
     return pictures

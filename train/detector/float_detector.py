@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from edge.vision.face_detector import Decoding, Grid, Letterbox, decode, detections
+from edge.vision.levels import Levels
 from train.detector.architecture import STRIDES, output_names
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ Boxes as the network learns them, by our rule, are a little smaller than the mid
 percent on each side bring many that share just under half with a published box over the half (docs/detector.md).
 """
 
+LEVELS: Final = Levels(contrast=175, dark=50, brightened=70)
+"""Chosen on `val` as haze and darkness show it (docs/detector.md): faces in them are found again, and clear pictures
+hardly change."""
+
 
 def decoding(names: list[str] | None = None) -> Decoding:
     """How outputs are decoded.
@@ -42,6 +47,7 @@ def decoding(names: list[str] | None = None) -> Decoding:
         background=BACKGROUND,
         enlarge=ENLARGE,
         growth=GROWTH,
+        levels=LEVELS,
     )
 
 
@@ -62,7 +68,7 @@ class FloatDetector:
         import tensorflow as tf
 
         self._decoding = decoding()
-        self._letterbox = Letterbox(size[1], size[0], BACKGROUND, ENLARGE)
+        self._letterbox = Letterbox(size[1], size[0], BACKGROUND, ENLARGE, LEVELS)
         self._min_score, self._scale, self._shift = min_score, scale, shift
         self._run = tf.function(lambda pixels: model(tf.cast(pixels, tf.float32) / 127.5 - 1, training=False))
 

@@ -220,6 +220,20 @@ def test_the_bundled_model_finds_a_face_large_and_small(
     assert (y - 20) / face.shape[0] == pytest.approx(0.39, abs=0.06)
 
 
+@pytest.mark.parametrize("wears", [False, True])
+@pytest.mark.parametrize(("contrast", "veil"), [(0.25, 110), (0.2, 0)], ids=["haze", "underexposed"])
+def test_the_bundled_model_finds_a_small_face_in_a_picture_of_little_contrast(
+    bundled: MaskAwareFaceDetector, bare_face: Image, wears: bool, contrast: float, veil: int
+) -> None:
+    face = cv2.resize(masked(bare_face) if wears else bare_face, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    picture = np.full((640, 853, 3), 128, np.uint8)
+    picture[20 : 20 + face.shape[0], 60 : 60 + face.shape[1]] = face
+    flat = (picture * contrast + veil).astype(np.uint8)
+    x, y = bundled.detect(flat)[0].box.centre
+    assert 60 < x < 60 + face.shape[1]
+    assert 20 < y < 20 + face.shape[0]
+
+
 @pytest.mark.parametrize("shape", [(480, 640), (1, 1), (2000, 3), (7, 900), (33, 17)])
 def test_plain_pictures_of_any_shape_hold_no_face(bundled: MaskAwareFaceDetector, shape: tuple[int, int]) -> None:
     assert bundled.detect(np.full((*shape, 3), 60, np.uint8)) == []
