@@ -46,8 +46,8 @@ def test_thresholds_hold_the_goal_on_each_side() -> None:
     chosen = choose_thresholds(p_mask, truth, np.ones(5000), Goal(0.02))
     assert (~truth[p_mask >= chosen.mask_above]).mean() <= 0.021
     assert truth[p_mask <= chosen.no_mask_below].mean() <= 0.021
-    assert chosen.mask_above >= 0.6
-    assert chosen.no_mask_below <= 0.4
+    assert chosen.mask_above >= 0.75
+    assert chosen.no_mask_below <= 0.25
 
 
 def test_a_favour_for_one_class_is_found_and_has_the_right_sign() -> None:
