@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge.errors import UsageError
 from train.architectures import Model
-from train.runs import RunFolder, RunSettings
+from train.runs import RunFolder, RunSettings, reading, replacing
 
 EVERY = 4
 """Steps between two updates: a copy of the weights costs some milliseconds."""
@@ -47,11 +47,16 @@ class WeightAverage:
 
     def save(self, path: Path) -> None:
         """Writes the mean for `load`."""
-        np.savez(path, *(self._mean or []), updates=self._updates)
+        with replacing(path) as draft:
+            np.savez(draft, *(self._mean or []), updates=self._updates)
 
     def load(self, path: Path) -> None:
-        """Goes on from a saved mean."""
-        with np.load(path) as file:
+        """Goes on from a saved mean.
+
+        Raises:
+            UsageError: the file is damaged.
+        """
+        with reading(path), np.load(path) as file:
             self._updates = int(file["updates"])
             self._mean = [file[f"arr_{index}"] for index in range(len(file.files) - 1)] or None
 

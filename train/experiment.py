@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edge.errors import UsageError
+from edge.errors import ImageError, UsageError
 from train.architectures import ARCHITECTURES, FROM_SCRATCH, Model, load_keras
 from train.dataset import Dataset, open_dataset, with_boxes
 from train.fit import Progress, Trainer
@@ -19,13 +19,18 @@ from train.presets import PRESETS, Preset
 from train.progress import Note, silent
 from train.recipes import BalancedRecipe, PlainRecipe, Recipe
 from train.regions import RegionCache, RegionFile
-from train.runs import EpochRecord, RunFolder, RunSettings
-from train.samples import Sample
+from train.runs import EpochRecord, RunFolder, RunSettings, check_same_run, reading
+from train.samples import PARTS, Sample
+from train.split import leaking_groups
+from train.storage import PictureStore
 from train.teacher import teacher_of
 from train.validation import ValidationSet
 
 DEFAULT_PRESETS = {"mobilenet_v2": "maskgate", "cnn3": "bangkit", "cnn4": "fakhrezi"}
 """Which preset an architecture is trained with when none is named."""
+
+USUAL_WEIGHTS = "usual"
+"""ImageNet's for a MobileNetV2, none for a network that has none."""
 
 _GO_ON = 0.35
 """Share of a preset's last rate with which a run goes on from another one's weights."""
@@ -101,13 +106,16 @@ def fit(
         UnavailableError: the training extra or the weights are missing.
     """
     name, preset = chosen_preset(choices)
-    if preset.arch in FROM_SCRATCH:
-        choices = replace(choices, weights=None)
+    if choices.weights == USUAL_WEIGHTS:
+        choices = replace(choices, weights=None if preset.arch in FROM_SCRATCH else "imagenet")
+    _check_choices(name, preset, choices)
+    _check_folder(run, choices)
     keras = load_keras()
     keras.utils.set_random_seed(choices.seed)
     dataset = with_boxes(open_dataset(manifest))
+    _check_parts(dataset, preset, note)
     settings = _settings(name, preset, manifest, run, choices)
-    _check_same_run(run, settings)
+    check_same_run(run, settings)
     train, validation = (_usable(dataset, part, preset) for part in ("train", "val"))
     cache = RegionCache(run.path.parent / "cache", choices.landmarks)
     note(f"reading {len(train)} training and {len(validation)} validation pictures")
@@ -128,12 +136,32 @@ def fit(
 
 
 def _regions(cache: RegionCache, samples: Sequence[Sample], dataset: Dataset, note: Note) -> tuple[list[Sample], Path]:
-    kept, path = cache.prepare(samples, dataset.store())
+    store = dataset.store()
+    unreadable = UsageError(
+        f"the {samples[0].split} part has no readable picture of one label below {dataset.root}; "
+        "`maskgate-train inspect` says why"
+    )
+    try:
+        kept, path = cache.prepare(samples, store)
+    except ValueError as error:  # Of no picture at all there is nothing to keep.
+        if any(_readable(store, sample) for sample in samples):
+            raise
+        raise unreadable from error
+    if not {MASK, NO_MASK} <= {sample.label for sample in kept}:
+        raise unreadable
     if len(kept) < len(samples):
         note(
             f"{len(samples) - len(kept)} pictures cannot be read and are left out; `maskgate-train inspect` names them"
         )
     return kept, path
+
+
+def _readable(store: PictureStore, sample: Sample) -> bool:
+    try:
+        store.image(sample.path)
+    except ImageError:
+        return False
+    return True
 
 
 def _usable(dataset: Dataset, part: str, preset: Preset) -> list[Sample]:
@@ -158,16 +186,26 @@ def _recipe(preset: Preset, samples: list[Sample], regions: Path, seed: int) -> 
 def _network(preset: Preset, choices: Choices, settings: RunSettings) -> Model:
     """The network with its first weights: of an earlier run, of ImageNet, or random ones."""
     if choices.start is None:
-        return ARCHITECTURES[preset.arch](preset.size, preset.outputs, preset.alpha, choices.weights)
+        return _built(preset, choices.weights)
     earlier = RunFolder(choices.start)
     there = earlier.settings()
     if (there.arch, there.alpha, there.labels) != (preset.arch, preset.alpha, preset.labels):
         raise UsageError(f"{choices.start} holds another network ({there.arch}, width {there.alpha:g})")
     if there.manifest_sha256 != settings.manifest_sha256:
         raise UsageError(f"{choices.start} was trained on another split; what it has seen may be in val or test here")
-    model = ARCHITECTURES[preset.arch](preset.size, preset.outputs, preset.alpha, None)
-    model.load_weights(str(earlier.best_weights))
+    model = _built(preset, None)
+    with reading(earlier.best_weights):
+        model.load_weights(str(earlier.best_weights))
     return model
+
+
+def _built(preset: Preset, weights: Path | str | None) -> Model:
+    try:
+        return ARCHITECTURES[preset.arch](preset.size, preset.outputs, preset.alpha, weights)
+    except ValueError as error:
+        raise UsageError(
+            f"{preset.arch} cannot be built for pictures of {preset.size} px; give another --size"
+        ) from error
 
 
 def _boost(earlier: Path, settings: RunSettings, train: list[Sample], regions: Path, note: Note) -> dict[int, float]:
@@ -189,6 +227,7 @@ def _settings(name: str, preset: Preset, manifest: Path, run: RunFolder, choices
         "teacher": RunFolder(choices.teacher).settings().command if choices.teacher else "",
         "objects": choices.objects.name if choices.objects else "",
         "traps": choices.traps.name if choices.traps else "",
+        "landmarks": choices.landmarks.name if choices.landmarks else "",
         "phases": [f"{p.name}: {p.epochs} epochs, {p.optimizer} {p.rate:g} {p.decay}" for p in preset.phases],
     }
     return RunSettings(
@@ -210,10 +249,47 @@ def _settings(name: str, preset: Preset, manifest: Path, run: RunFolder, choices
     )
 
 
-def _check_same_run(run: RunFolder, settings: RunSettings) -> None:
-    """A folder that holds another run is not written over."""
-    if not run.state.is_file():
+def _check_choices(name: str, preset: Preset, choices: Choices) -> None:
+    """Refuses what the preset would not look at."""
+    meaningless: dict[str, object] = {}
+    if preset.arch in FROM_SCRATCH:
+        meaningless |= {"--alpha": choices.alpha, "--weights": choices.weights}
+    if not preset.steps:
+        meaningless |= {
+            "--steps": choices.steps,
+            "--objects": choices.objects,
+            "--traps": choices.traps,
+            "--hard-examples": choices.hard_run,
+            "--landmarks": choices.landmarks,
+        }
+    if preset.outputs == 1:
+        meaningless["--teacher"] = choices.teacher
+    given = [option for option, value in meaningless.items() if value is not None]
+    if given:
+        raise UsageError(f"{' and '.join(given)}: the preset {name} has no use for this; leave it out")
+
+
+def _check_parts(dataset: Dataset, preset: Preset, note: Note) -> None:
+    """Refuses a split that leaks, apart from a published one for a seed's preset: that is for a comparison."""
+    samples = [sample for sample in dataset.samples if sample.split in PARTS]
+    leaking = leaking_groups(samples) or leaking_groups(replace(sample, group=sample.path) for sample in samples)
+    if not leaking:
         return
-    there = replace(run.settings(), command="", details={})
-    if there != replace(settings, command="", details={}):
-        raise UsageError(f"{run.path} holds a run with other settings or data; give another folder with -o")
+    group, parts = min(leaking.items())
+    leak = f"{group} is in {' and '.join(sorted(parts))}"
+    if preset.steps or any(sample.split != sample.published_split for sample in samples):
+        raise UsageError(f"{leak}: what is learned there would be measured again; `maskgate-train split` mends it")
+    note(f"the published split leaks ({leak}): the figures are good for a comparison only")
+
+
+def _check_folder(run: RunFolder, choices: Choices) -> None:
+    """A folder that something is read from, or that `thaw` made, is not trained in."""
+    sources = {"--start": choices.start, "--hard-examples": choices.hard_run, "--teacher": choices.teacher}
+    for option, source in sources.items():
+        if source is not None and source.resolve() == run.path.resolve():
+            raise UsageError(f"{option} and -o both name {run.path}; give another folder with -o")
+    if run.best_weights.is_file() and not run.state.is_file():
+        raise UsageError(
+            f"{run.path} holds weights, but nothing to go on from; "
+            f"give another folder with -o, and `--start {run.path}` to begin from these"
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -11,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from edge.errors import UsageError
 from train.architectures import Model, load_keras
 from train.average import EVERY, WeightAverage
 from train.batches import BatchHelper
 from train.presets import Phase, Preset
 from train.recipes import Recipe
-from train.runs import EpochRecord, RunFolder
+from train.runs import EpochRecord, RunFolder, RunState, reading, replacing
 from train.teacher import Teacher
 from train.validation import ValidationSet, predict
 
@@ -71,14 +71,18 @@ class Trainer:
         self._best = -math.inf
 
     def train(self) -> list[EpochRecord]:
-        """Trains from the beginning, or from where the run folder's state says that it was interrupted."""
-        done = self._resume()
+        """Trains from the beginning, or from where the run folder's state says that it was interrupted.
+
+        Raises:
+            UsageError: a file to go on from is damaged.
+        """
+        state = self._resume()
         with BatchHelper(self._recipe, first_epoch=len(self._records)) as helper:
             for index, phase in enumerate(self._preset.phases):
-                if index < done["phase"]:
+                if index < state.phase:
                     continue
-                first = done["epochs"] if index == done["phase"] else 0
-                if first == 0 or index != done["phase"]:
+                first = state.epochs if index == state.phase else 0
+                if first == 0:
                     prepare_phase(self._model, phase, self._preset)
                 self._train_phase(index, phase, first, helper)
         return self._records
@@ -125,7 +129,7 @@ class Trainer:
         best = scores.score > self._best
         if best:
             self._best = scores.score
-            self._model.save_weights(str(self._run.best_weights))
+            self._run.save_best(self._model)
         self._average.exchange(self._model)
         record = EpochRecord(
             epoch=len(self._records) + 1,
@@ -152,20 +156,31 @@ class Trainer:
         return bool(preset.patience) and since_best >= preset.patience
 
     def _save_state(self, phase: int, epochs: int) -> None:
-        self._model.save(str(self._run.last_model))
-        self._average.save(self._run.average)
+        done = len(self._records)
+        with replacing(self._run.last_model(done)) as draft:
+            self._model.save(str(draft))
+        self._average.save(self._run.average(done))
         # Last: whoever finds this file finds the other two complete.
-        self._run.state.write_text(json.dumps({"phase": phase, "epochs": epochs, "best": self._best}), encoding="utf-8")
+        self._run.write_state(RunState(phase, epochs, self._best, done))
 
-    def _resume(self) -> dict[str, int]:
-        if not self._run.state.is_file():
-            return {"phase": 0, "epochs": 0}
-        state = json.loads(self._run.state.read_text(encoding="utf-8"))
-        self._model = load_keras().saving.load_model(str(self._run.last_model))
-        self._average.load(self._run.average)
-        self._records = self._run.history()
-        self._best = float(state["best"])
-        return {"phase": int(state["phase"]), "epochs": int(state["epochs"])}
+    def _resume(self) -> RunState:
+        state = self._run.read_state()
+        if not state.done:
+            # From now on the folder is known for one that is being trained.
+            self._run.write_state(state)
+            return state
+        model = self._run.last_model(state.done)
+        with reading(model):
+            self._model = load_keras().saving.load_model(str(model))
+        self._average.load(self._run.average(state.done))
+        # A line more than the state has is of an epoch whose end was not saved.
+        self._records = self._run.history()[: state.done]
+        if len(self._records) < state.done:
+            raise UsageError(
+                f"the history of {self._run.path} has lost epochs: delete the run folder, or give another one with -o"
+            )
+        self._best = state.best
+        return state
 
 
 def prepare_phase(model: Model, phase: Phase, preset: Preset) -> None:

@@ -22,6 +22,7 @@ from train.runs import RunFolder
 from train.views import face_view
 
 _WORST = 48
+_NO_FACES = "The test part has no real faces with a label."
 
 
 def write_report(run: RunFolder, output: Path, progress: Count = uncounted) -> None:
@@ -48,12 +49,8 @@ def write_report(run: RunFolder, output: Path, progress: Count = uncounted) -> N
             [
                 section("Figures on test", _figures(figures), _seeds()),
                 section("Training", drawing(drawn, "accuracy and loss by epoch"), _settings(run)),
-                section(
-                    "Right and wrong",
-                    drawing(plots.confusion_matrix(real), "confusion matrix"),
-                    drawing(plots.receiver(real), "receiver operating characteristic"),
-                ),
-                section("Confidence", drawing(plots.reliability(real), "reliability diagram")),
+                section("Right and wrong", *_right_and_wrong(real)),
+                section("Confidence", _confidence(real)),
                 section("Slices", _worst_slice(figures), _slices(figures)),
                 section("Worst mistakes", *_mistakes(seen, dataset)),
             ],
@@ -74,6 +71,21 @@ def _seeds() -> str:
     ]
     head = ("published by", "network", "parameters", "epochs", "validation", "best", "right on new pictures")
     return paragraph("What the seed projects published, on validation parts that leak:") + table(head, rows)
+
+
+def _right_and_wrong(real: Judgements) -> Iterable[str]:
+    if not real.samples:
+        yield paragraph(_NO_FACES)
+        return
+    yield drawing(plots.confusion_matrix(real), "confusion matrix")
+    if len(set(real.is_mask)) == 2:
+        yield drawing(plots.receiver(real), "receiver operating characteristic")
+    else:
+        yield paragraph(f"All real faces of test are {real.samples[0].label}: there is no curve to draw.")
+
+
+def _confidence(real: Judgements) -> str:
+    return drawing(plots.reliability(real), "reliability diagram") if real.samples else paragraph(_NO_FACES)
 
 
 def _settings(run: RunFolder) -> str:

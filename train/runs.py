@@ -4,13 +4,49 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from edge.errors import UsageError
 from train.architectures import ARCHITECTURES, Model, Pixels
+
+_DAMAGE = (OSError, LookupError, TypeError, ValueError, EOFError, csv.Error, zipfile.BadZipFile, zlib.error)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A draft beside `path` that takes its place once the block has ended; until then the old file is untouched.
+
+    The draft ends as `path` does: Keras and NumPy go by the suffix.
+    """
+    draft = path.with_name(f".draft-{path.name}")
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Names the file of a run, and the cure, where the block finds it damaged.
+
+    Raises:
+        UsageError: it is.
+    """
+    try:
+        yield
+    except _DAMAGE as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UsageError(
+            f"{path} is damaged or missing ({reason}): delete the run folder, or give another one with -o"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -61,6 +97,23 @@ class EpochRecord:
 
 
 @dataclass(frozen=True)
+class RunState:
+    """Where a run stands.
+
+    Attributes:
+        phase: index of the one that is going on.
+        epochs: done in this phase.
+        best: the best score.
+        done: epochs in all; names the model and the average to go on from, and counts the lines of the history.
+    """
+
+    phase: int = 0
+    epochs: int = 0
+    best: float = -math.inf
+    done: int = 0
+
+
+@dataclass(frozen=True)
 class RunFolder:
     """Paths and files of a run."""
 
@@ -70,13 +123,13 @@ class RunFolder:
     def best_weights(self) -> Path:
         return self.path / "best.weights.h5"
 
-    @property
-    def last_model(self) -> Path:
-        return self.path / "last.keras"
+    def last_model(self, done: int) -> Path:
+        """Of the state with as many epochs done; a name of its own, so that the one before stays until the next is."""
+        return self.path / f"last.{done}.keras"
 
-    @property
-    def average(self) -> Path:
-        return self.path / "average.npz"
+    def average(self, done: int) -> Path:
+        """Of the state with as many epochs done."""
+        return self.path / f"average.{done}.npz"
 
     @property
     def state(self) -> Path:
@@ -92,7 +145,12 @@ class RunFolder:
 
     def write_settings(self, settings: RunSettings) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        self._settings.write_text(json.dumps(asdict(settings), indent=2) + "\n", encoding="utf-8")
+        with replacing(self._settings) as draft:
+            draft.write_text(json.dumps(asdict(settings), indent=2) + "\n", encoding="utf-8")
+
+    def has_settings(self) -> bool:
+        """Whether a run was begun or thawed here."""
+        return self._settings.is_file()
 
     def settings(self) -> RunSettings:
         """What the run was made with.
@@ -110,16 +168,20 @@ class RunFolder:
 
     def write_history(self, records: Sequence[EpochRecord]) -> None:
         names = [field.name for field in fields(EpochRecord)]
-        with self._history.open("w", newline="", encoding="utf-8") as file:
+        with replacing(self._history) as draft, draft.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(names)
             writer.writerows([getattr(record, name) for name in names] for record in records)
 
     def history(self) -> list[EpochRecord]:
-        """All epochs so far; empty before the first."""
+        """All epochs so far; empty before the first.
+
+        Raises:
+            UsageError: the file is damaged.
+        """
         if not self._history.is_file():
             return []
-        with self._history.open(newline="", encoding="utf-8") as file:
+        with reading(self._history), self._history.open(newline="", encoding="utf-8") as file:
             return [
                 EpochRecord(
                     **{f.name: row[f.name] if f.name == "phase" else float(row[f.name]) for f in fields(EpochRecord)}  # type: ignore[arg-type]
@@ -127,11 +189,36 @@ class RunFolder:
                 for row in csv.DictReader(file)
             ]
 
+    def write_state(self, state: RunState) -> None:
+        """Says that the files of this state are complete, and takes those of the state before away."""
+        with replacing(self.state) as draft:
+            draft.write_text(json.dumps(asdict(state)), encoding="utf-8")
+        kept = {self.last_model(state.done), self.average(state.done)}
+        for file in {*self.path.glob("last.*.keras"), *self.path.glob("average.*.npz")} - kept:
+            file.unlink()
+
+    def read_state(self) -> RunState:
+        """The state to go on from; the beginning if there is none.
+
+        Raises:
+            UsageError: the file is damaged.
+        """
+        if not self.state.is_file():
+            return RunState()
+        with reading(self.state):
+            raw = json.loads(self.state.read_text(encoding="utf-8"))
+            return RunState(int(raw["phase"]), int(raw["epochs"]), float(raw["best"]), int(raw["done"]))
+
+    def save_best(self, model: Model) -> None:
+        """Keeps the weights that the model has now as the best ones."""
+        with replacing(self.best_weights) as draft:
+            model.save_weights(str(draft))
+
     def best_model(self) -> Model:
         """The network with its best weights; gives logits.
 
         Raises:
-            UsageError: there are none yet.
+            UsageError: there are none yet, or they are damaged.
         """
         settings = self.settings()
         model = ARCHITECTURES[settings.arch](settings.size, settings.outputs, settings.alpha, None)
@@ -139,5 +226,26 @@ class RunFolder:
             raise UsageError(
                 f"{self.path} has no {self.best_weights.name} yet: let `maskgate-train fit` end an epoch first"
             )
-        model.load_weights(str(self.best_weights))
+        with reading(self.best_weights):
+            model.load_weights(str(self.best_weights))
         return model
+
+
+def check_same_run(run: RunFolder, settings: RunSettings) -> None:
+    """Refuses to go on in a folder that holds another run.
+
+    Raises:
+        UsageError: it does; what differs is named. The commands are not compared.
+    """
+    if not (run.state.is_file() or run.has_settings()):
+        return
+    there, here = ({**asdict(each), **each.details} for each in (run.settings(), settings))
+    found = [
+        f"{name.replace('_', ' ')}: {there.get(name)} there, {value} here"
+        for name, value in here.items()
+        if name not in ("command", "details") and value != there.get(name)
+    ]
+    if found:
+        raise UsageError(
+            f"{run.path} holds a run with other settings or data ({'; '.join(found)}); give another folder with -o"
+        )

@@ -33,11 +33,11 @@ def thaw(file: Path, manifest: Path, run: RunFolder) -> None:
     Args:
         file: the .tflite file with its card beside it.
         manifest: the split that it was trained on; the statistics of the normalisations are those of its training part.
-        run: a new folder.
+        run: a new folder, or one that this file was thawed to before.
 
     Raises:
         ModelError: the file is not a MobileNetV2 of ours.
-        UsageError: it was trained on another split.
+        UsageError: it was trained on another split, or the folder holds something else.
     """
     card = load_card(file)
     if not str(card.training.get("preset", "")).endswith(f"/{_ARCH}"):
@@ -45,6 +45,7 @@ def thaw(file: Path, manifest: Path, run: RunFolder) -> None:
     settings = _settings(card, manifest, run)
     if card.training["data"]["sha256"] != settings.manifest_sha256:
         raise UsageError(f"{file} was trained on another split; what it has seen may be in val or test here")
+    _check_folder(run, settings)
     network = ARCHITECTURES[_ARCH](settings.size, settings.outputs, settings.alpha, None)
     folded, (head,) = read_kernels(file.read_bytes())
     shifts = card.training["logit_shifts"]
@@ -57,7 +58,15 @@ def thaw(file: Path, manifest: Path, run: RunFolder) -> None:
         network, {name: (np.ones_like(bias), bias) for name, (_, bias) in folded.items()}, _batches(manifest, settings)
     )
     run.write_settings(settings)
-    network.save_weights(str(run.best_weights))
+    run.save_best(network)
+
+
+def _check_folder(run: RunFolder, settings: RunSettings) -> None:
+    if not run.path.is_dir() or not any(run.path.iterdir()):
+        return
+    same = run.has_settings() and not run.state.is_file() and run.settings() == settings
+    if not same:
+        raise UsageError(f"{run.path} is not empty: delete it, or give another folder with -o")
 
 
 def _settings(card: ModelCard, manifest: Path, run: RunFolder) -> RunSettings:

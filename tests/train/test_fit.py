@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,11 @@ from train.average import EVERY, WeightAverage
 from train.experiment import Choices, chosen_preset, fit
 from train.fit import Progress, prepare_phase
 from train.presets import PRESETS, Phase
-from train.runs import RunFolder
+from train.runs import RunFolder, replacing
 from train.storage import PictureStore
+
+_TINY = Choices(arch="cnn4", size=64, epochs=10, seed=3)
+"""What the tiny run was made with."""
 
 
 def test_the_run_learns_and_keeps_its_best_weights(tiny_run: RunFolder) -> None:
@@ -65,6 +70,76 @@ def test_an_interrupted_run_goes_on_where_it_stood(tiny_manifest: Path, tmp_path
     fit(tiny_manifest, run, choices, Progress())
     assert [record.epoch for record in run.history()] == [1, 2, 3]
     assert run.history()[2].loss < run.history()[0].loss
+
+
+@pytest.mark.parametrize("step", [(WeightAverage, "save"), (RunFolder, "write_state")])
+def test_a_run_that_was_killed_while_saving_goes_on_from_the_epoch_before(
+    step: tuple[type, str], tiny_manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choices = Choices(arch="cnn3", size=64, epochs=2)
+    run = RunFolder(tmp_path / "run")
+    where, name = step
+    save = getattr(where, name)
+
+    def killed(self: Any, *given: Any) -> None:
+        if len(run.history()) == 2:
+            raise InterruptedError("killed")
+        save(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(where, name, killed)
+        with pytest.raises(InterruptedError):
+            fit(tiny_manifest, run, choices, Progress())
+    assert run.read_state().done == 1
+    fit(tiny_manifest, run, choices, Progress())
+    assert [record.epoch for record in run.history()] == [1, 2]
+    assert sorted(file.name for file in run.path.iterdir()) == [
+        *("average.2.npz", "best.weights.h5", "history.csv", "last.2.keras", "run.json", "state.json")
+    ]
+
+
+def test_a_draft_that_is_not_finished_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "best.weights.h5"
+    file.write_text("whole")
+
+    def killed() -> None:
+        with replacing(file) as draft:
+            assert draft.name.endswith(".weights.h5")
+            draft.write_text("ha")
+            raise InterruptedError("killed")
+
+    with pytest.raises(InterruptedError):
+        killed()
+    assert file.read_text() == "whole"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("name", ["state.json", "history.csv", "average.*.npz", "last.*.keras"])
+def test_a_damaged_file_of_a_run_is_named_with_the_cure(name: str, tiny_run: RunFolder, tiny_manifest: Path) -> None:
+    run = _copy(tiny_run, f"damaged {name[:5]}")
+    (file,) = run.path.glob(name)
+    file.write_bytes(file.read_bytes()[:-60])
+    with pytest.raises(UsageError, match=f"{re.escape(str(file))} is damaged.* give another one with -o"):
+        fit(tiny_manifest, run, _TINY, Progress())
+
+
+def test_a_history_that_has_lost_an_epoch_is_refused(tiny_run: RunFolder, tiny_manifest: Path) -> None:
+    run = _copy(tiny_run, "forgetful")
+    run.write_history(run.history()[:-1])
+    with pytest.raises(UsageError, match="has lost epochs"):
+        fit(tiny_manifest, run, _TINY, Progress())
+
+
+def test_damaged_best_weights_are_named(tiny_run: RunFolder) -> None:
+    run = _copy(tiny_run, "damaged best")
+    run.best_weights.write_bytes(b"no weights")
+    with pytest.raises(UsageError, match=r"best\.weights\.h5 is damaged"):
+        run.best_model()
+
+
+def _copy(run: RunFolder, name: str) -> RunFolder:
+    """Beside the run, so that the way to the manifest stays the same."""
+    return RunFolder(Path(shutil.copytree(run.path, run.path.with_name(name), dirs_exist_ok=True)))
 
 
 def test_a_folder_with_another_run_is_not_written_over(tiny_run: RunFolder, tiny_manifest: Path) -> None:

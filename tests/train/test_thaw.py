@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,26 @@ def test_the_run_answers_as_the_file_but_for_what_export_added(file: Path, tiny_
     int8_answers = np.array([next(iter(network.invoke(picture).values())) for picture in pictures])
     assert np.ptp(int8_answers[:, 0]) > 0.8  # Bare and masked are told apart.
     assert np.abs(float_answers - int8_answers).mean() < 0.03
+
+
+def test_only_the_same_run_is_thawed_over(file: Path, tiny_manifest: Path, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    thaw(file, tiny_manifest, run)
+    before = run.best_weights.read_bytes()
+    run.best_weights.unlink()
+    thaw(file, tiny_manifest, run)
+    assert len(run.best_weights.read_bytes()) == len(before)
+    run.write_settings(replace(run.settings(), seed=99))
+    with pytest.raises(UsageError, match="run is not empty: delete it, or give another folder"):
+        thaw(file, tiny_manifest, run)
+    assert run.settings().seed == 99
+
+
+def test_a_folder_that_is_being_trained_is_not_thawed_to(file: Path, tiny_manifest: Path, tiny_run: RunFolder) -> None:
+    before = tiny_run.best_weights.read_bytes()
+    with pytest.raises(UsageError, match="is not empty"):
+        thaw(file, tiny_manifest, tiny_run)
+    assert tiny_run.best_weights.read_bytes() == before
 
 
 def test_another_split_is_refused(tiny_manifest: Path, tmp_path: Path) -> None:

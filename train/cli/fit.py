@@ -77,7 +77,7 @@ def fit(
     """Trains on the `train` part of MANIFEST, keeps the best weights by `val`, goes on if RUN was interrupted."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from train.cli.progress import fit_progress
-    from train.experiment import Choices
+    from train.experiment import USUAL_WEIGHTS, Choices
     from train.experiment import fit as run_fit
     from train.runs import RunFolder
 
@@ -88,7 +88,7 @@ def fit(
         size=size,
         epochs=epochs,
         steps=steps,
-        weights=_weights(weights),
+        weights=USUAL_WEIGHTS if weights is None else _weights(weights),
         landmarks=landmarks,
         hard_run=hard_run,
         start=start,
@@ -103,11 +103,11 @@ def fit(
     click.echo(run)
 
 
-def _weights(given: str | None) -> Path | str | None:
+def _weights(given: str) -> Path | str | None:
     if given == "none":
         return None
-    if given in (None, "imagenet"):
-        return "imagenet"
+    if given == "imagenet":
+        return given
     path = Path(given)
     if not path.is_file():
         raise UsageError(f"--weights: no file {given}; or say imagenet or none")

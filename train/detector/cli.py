@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shlex
 import sys
@@ -60,8 +61,7 @@ def fit(
     from train.detector.fit import FitOptions
     from train.detector.fit import fit as run_fit
 
-    if size % 32:
-        raise UsageError(f"--size: expected a multiple of 32, got {size}")
+    _check_multiple("--size", size)
     options = FitOptions(
         steps=steps,
         batch=batch,
@@ -95,14 +95,18 @@ def export(
     """Makes the int8 file and its card of RUN, and holds it against the float network on the validation part."""
     from train.detector.evaluate import table
     from train.detector.export import Provenance
+    from train.detector.fit import recorded_options
     from train.detector.pipeline import export_run, finished_weights
 
-    options = json.loads((run / "options.json").read_text())
+    _check_suffix(output, ".tflite", "model")
+    _check_multiple("--width", width)
+    _check_multiple("--height", height)
+    options = recorded_options(run)
     provenance = Provenance(
         name=output.stem,
         version=version,
         data=f"{data.name}/MANIFEST.csv, train part",
-        seed=int(options["seed"]),
+        seed=options["seed"],
         command=options["command"] if not keep else f"{options['command']}; {_command()}",
         weights="MobileNetV2 alpha 0.35, ImageNet, blocks 3 to 16",
     )
@@ -111,15 +115,16 @@ def export(
 
 
 @detector.command()
-@click.argument("run", type=_FOLDER)
+@click.argument("run", type=click.Path(path_type=Path, exists=True))
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The .npz file.")
 @click.option("--data", type=_FOLDER, required=True, help=_DATA_HELP)
 @click.option("--teacher", type=_FILE, required=True, help=_TEACHER_HELP)
 @click.option("--min-score", type=click.FloatRange(0, 1), default=0.2, show_default=True)
 def mine(run: Path, output: Path, data: Path, teacher: Path, min_score: float) -> None:
-    """Collects the false alarms of RUN on the training photos, for `fit --traps`."""
+    """Collects the false alarms of RUN, a folder or a .weights.h5 file, on the training photos, for `fit --traps`."""
     from train.detector.pipeline import mine_run
 
+    _check_suffix(output, ".npz", "file of false alarms")
     click.echo(f"{mine_run(run, output, data, teacher, (288, 384), min_score)} patches")
 
 
@@ -133,6 +138,7 @@ def thaw(model: Path, output: Path, data: Path) -> None:
     """Makes weights to go on from (`fit --start`) of MODEL, an int8 file whose run is gone."""
     from train.detector.pipeline import thaw_file
 
+    _check_suffix(output, ".weights.h5", "file of weights")
     thaw_file(model, output, data, (288, 384))
     click.echo(output)
 
@@ -163,11 +169,27 @@ def evaluate(
     results = evaluate_file(model, data, split, yunet, blazeface, cache)
     click.echo(table(results))
     if output:
-        output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        figures = {name: _without_nan(row) for name, row in results.items()}
+        output.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     if into_card:
         path = model.with_suffix(".json")
         text = with_metrics(json.loads(path.read_text(encoding="utf-8")), split, results)
         path.write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
+
+
+def _check_suffix(output: Path, suffix: str, what: str) -> None:
+    if not output.name.endswith(suffix):
+        raise UsageError(f"{output}: the name of a {what} ends in {suffix}")
+
+
+def _check_multiple(option: str, pixels: int) -> None:
+    if pixels % 32:
+        raise UsageError(f"{option}: expected a multiple of 32, got {pixels}")
+
+
+def _without_nan(figures: dict[str, float]) -> dict[str, float | None]:
+    """For JSON, which has no NaN: None for what could not be measured."""
+    return {name: None if math.isnan(value) else value for name, value in figures.items()}
 
 
 def _command() -> str:

@@ -13,13 +13,15 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from zipfile import ZipFile
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.errors import ImageError, UsageError
 from train.detector.boxes import BARE, INCORRECT, MARGINS, MASK, Boxes, to_our_rule
+from train.samples import ARCHIVE_MARK
+from train.storage import PictureStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from edge.vision.geometry import Image
 
 _KIND_OF_CATEGORY: Final = {"mask": MASK, "no_mask": BARE, "incorrect": INCORRECT}
+_SOURCES: Final = ("andrewmvd", "macwin")
+_COLUMNS: Final = {"path", "label", "split", "kind", "group_id", "flags"}
 _NO_BOXES: Final = np.zeros((0, 4), np.float32)
 
 
@@ -56,7 +60,7 @@ class Photo:
 
     def pixels(self) -> Image:
         """Decodes the photo, BGR."""
-        return decode(self.jpeg)
+        return decode(self.jpeg, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,46 +76,61 @@ class Face:
 
     def pixels(self) -> Image:
         """Decodes the picture, BGR."""
-        return decode(self.jpeg)
+        return decode(self.jpeg, self.name)
 
 
-def decode(jpeg: bytes) -> Image:
+def decode(jpeg: bytes, name: str) -> Image:
     """Decodes a picture to BGR.
 
     Raises:
-        ValueError: the bytes are no picture.
+        ImageError: the bytes are no picture.
     """
-    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
     if image is None:
-        raise ValueError(f"expected a picture, got {len(jpeg)} bytes that are none")
+        raise ImageError(f"{name} cannot be decoded: its {len(jpeg)} bytes are no picture")
     return np.asarray(image, np.uint8)
 
 
 def read_photos(data: Path, split: str) -> list[Photo]:
-    """Reads the boxed photos of a split, in the order of the annotation file."""
-    content: dict[str, Any] = json.loads((data / "detection" / "annotations.json").read_text())
-    categories = {row["id"]: _KIND_OF_CATEGORY[row["name"]] for row in content["categories"]}
-    rows = defaultdict(list)
-    for row in content["annotations"]:
-        rows[row["image_id"]].append(row)
-    photos = []
-    with ZipFile(data / "detection" / "photos.zip") as archive:
-        for image in content["images"]:
-            if image["split"] != split:
-                continue
-            given = np.array([row["bbox"] for row in rows[image["id"]]], np.float32).reshape(-1, 4)
-            photos.append(
-                Photo(
-                    name=image["file_name"],
-                    source=image["source"],
-                    split=split,
-                    jpeg=archive.read(image["file_name"]),
-                    given=given,
-                    boxes=to_our_rule(given, MARGINS[image["source"]]),
-                    kinds=np.array([categories[row["category_id"]] for row in rows[image["id"]]], np.int64),
-                )
-            )
+    """Reads the boxed photos of a split, in the order of the annotation file.
+
+    Raises:
+        UsageError: a file is missing or not of its form, or the split has no photo.
+        ImageError: a photo is missing in the archive.
+    """
+    path, store = data / "detection" / "annotations.json", PictureStore(data)
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        categories = {row["id"]: _KIND_OF_CATEGORY[row["name"]] for row in content["categories"]}
+        rows = defaultdict(list)
+        for row in content["annotations"]:
+            rows[row["image_id"]].append((row["bbox"], categories[row["category_id"]]))
+        images = [image for image in content["images"] if image["split"] == split]
+        photos = [_photo(image, rows[image["id"]], store) for image in images]
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{path} is not of the COCO form: {error!r}") from error
+    if not photos:
+        raise UsageError(f"{path} has no photos of the split {split}")
     return photos
+
+
+def _photo(image: dict[str, Any], boxes: list[tuple[list[float], int]], store: PictureStore) -> Photo:
+    """A photo of the annotation file, whose boxes come with their kinds."""
+    name, source = image["file_name"], image["source"]
+    if source not in _SOURCES:
+        raise UsageError(f"{name}: no rule for the boxes of the source {source}; known are {' and '.join(_SOURCES)}")
+    given = np.array([box for box, _ in boxes], np.float32).reshape(-1, 4)
+    return Photo(
+        name=name,
+        source=source,
+        split=image["split"],
+        jpeg=store.read(f"detection/photos.zip!{name}"),
+        given=given,
+        boxes=to_our_rule(given, MARGINS[source]),
+        kinds=np.array([kind for _, kind in boxes], np.int64),
+    )
 
 
 def read_face_free(data: Path, split: str) -> list[Photo]:
@@ -153,17 +172,22 @@ def read_faces(data: Path, split: str, per_group: int = 2) -> list[Face]:
 
 
 def _members(data: Path, split: str, prefix: str) -> Iterator[tuple[dict[str, str], str, bytes]]:
-    """Rows of the manifest below a path, with the member's name and bytes."""
-    archives: dict[str, ZipFile] = {}
+    """Rows of the manifest below a path, with the member's name and bytes.
+
+    Raises:
+        UsageError: the manifest or an archive is missing or not of its form.
+        ImageError: a picture is missing in its archive.
+    """
+    path = data / "MANIFEST.csv"
     try:
-        with (data / "MANIFEST.csv").open(newline="") as file:
-            for row in csv.DictReader(file):
-                if row["split"] != split or not row["path"].startswith(prefix):
-                    continue
-                archive, member = row["path"].split("!")
-                if archive not in archives:
-                    archives[archive] = ZipFile(data / archive)
-                yield row, member, archives[archive].read(member)
-    finally:
-        for opened in archives.values():
-            opened.close()
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file)
+            missing = _COLUMNS.difference(rows.fieldnames or ())
+            if missing:
+                raise UsageError(f"{path} lacks the columns {', '.join(sorted(missing))}")
+            wanted = [row for row in rows if row["split"] == split and row["path"].startswith(prefix)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+    store = PictureStore(data)
+    for row in wanted:
+        yield row, row["path"].rpartition(ARCHIVE_MARK)[2], store.read(row["path"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import queue
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -91,15 +92,23 @@ class Feeder:
         """The next batch.
 
         Raises:
-            queue.Empty: none came within two minutes; the process has died.
+            RuntimeError: a picture could not be made (the error is the cause), or none came within two minutes.
         """
-        batch: Batch = self._queue.get(timeout=_PATIENCE)
+        try:
+            batch: Batch | Exception = self._queue.get(timeout=_PATIENCE)
+        except queue.Empty as error:
+            raise RuntimeError("the process that makes the training pictures does not answer") from error
+        if isinstance(batch, Exception):
+            raise RuntimeError(f"a training picture could not be made: {batch}") from batch  # noqa: TRY004
         return batch
 
 
-def _feed(sampler: Sampler, batch: int, queue: Any) -> None:
+def _feed(sampler: Sampler, batch: int, out: Any) -> None:
     import cv2
 
     cv2.setNumThreads(1)
-    while True:
-        queue.put(batch_of([sampler.draw() for _ in range(batch)]))
+    try:
+        while True:
+            out.put(batch_of([sampler.draw() for _ in range(batch)]))
+    except Exception as error:  # noqa: BLE001  The other side raises it again.
+        out.put(error)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import cv2
 
+from edge.errors import UsageError
 from train.detector.architecture import build, load_trunk
 from train.detector.feeder import Feeder
 from train.detector.loss import DetectorLoss
@@ -29,7 +30,15 @@ log = logging.getLogger(__name__)
 AVERAGE_FILE: Final = "average.weights.h5"
 """The averaged weights: what is exported."""
 
-_CHECKPOINT_EVERY: Final = 500
+_OPTIONS_FILE: Final = "options.json"
+_CHECKPOINTS: Final = "checkpoints"
+_OTHER_RUN: Final = "run.json"
+"""What `maskgate-train fit` writes into the folder of a mask classifier."""
+
+_CHECKPOINT_EVERY: Final = 100
+"""Steps; a checkpoint takes about half a second."""
+
+_CURE: Final = "begin anew with another -o, or delete the folder"
 _AVERAGE_DECAY: Final = 0.9985
 _LOG_EVERY: Final = 100
 _CLIP_NORM: Final = 20.0
@@ -95,15 +104,25 @@ class Trainer:
         self._old.build(self._trunk)
         self.step = tf.Variable(0, dtype=tf.int64)
         parts = {"model": self.model, "average": self.average, "new": self._new, "old": self._old, "step": self.step}
-        self._manager = tf.train.CheckpointManager(
-            tf.train.Checkpoint(**parts), str(run / "checkpoints"), max_to_keep=2
-        )
+        self._manager = tf.train.CheckpointManager(tf.train.Checkpoint(**parts), str(run / _CHECKPOINTS), max_to_keep=2)
         self._learn = tf.function(self._one_step)
 
     def resume(self) -> bool:
-        """Goes on from the last checkpoint, if there is one."""
-        path = self._manager.restore_or_initialize()
-        return path is not None and int(self.step) > 0
+        """Goes on from the last checkpoint, if there is one; step 0 is one, the stem's first lesson is done by then.
+
+        Raises:
+            UsageError: the checkpoint is damaged.
+        """
+        import tensorflow as tf
+
+        folder = Path(self._manager.directory)
+        try:
+            path = self._manager.restore_or_initialize()
+        except (tf.errors.OpError, LookupError, ValueError) as error:
+            raise UsageError(f"{folder}: the last checkpoint is damaged ({error}); {_CURE}") from error
+        if path is None and any(folder.glob("*.index")):  # else its weights would be overwritten without a word
+            raise UsageError(f"{folder}: its list of checkpoints is damaged; {_CURE}")
+        return path is not None
 
     def save(self) -> None:
         """Writes a checkpoint."""
@@ -164,13 +183,16 @@ def fit(data: Path, teacher: Path, weights: Path, run: Path, options: FitOptions
 
     Returns:
         The file of averaged weights.
+
+    Raises:
+        UsageError: the folder holds a run with other options or something else, or the data lacks what is learned from.
     """
     from train.detector.traps import load_traps
 
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "options.json").write_text(json.dumps(asdict(options), default=str, indent=1) + "\n")
+    _check_folder(run, options)
     cv2.setNumThreads(1)  # the sampler's process is forked from this one, and a pool of threads would not survive that
     material = gather(data, "train", teacher, run.parent / "detector-cache", options.objects)
+    _check_material(material, data)
     traps = load_traps(options.traps) if options.traps else []
     log.info(
         "%d photos, %d without a face, %d faces, %d heads, %d objects, %d traps",
@@ -182,21 +204,81 @@ def fit(data: Path, teacher: Path, weights: Path, run: Path, options: FitOptions
     trainer = Trainer(options, run)
     if trainer.resume():
         log.info("going on from step %d", int(trainer.step))
-    elif options.start:
-        trainer.model.load_weights(str(options.start))
-        trainer.begin_average()
     else:
-        imagenet = load_trunk(trainer.model, weights)
-        with Feeder(material, options.size, options.batch, options.seed + 1, options.mix) as feeder:
-            imitate(trainer.model, imagenet, feeder, options.stem_steps)
-        trainer.begin_average()
+        _begin(trainer, material, weights, run)
     _loop(trainer, material, traps, run)
     trainer.average.save_weights(str(run / AVERAGE_FILE))
     return run / AVERAGE_FILE
 
 
+def recorded_options(run: Path) -> dict[str, Any]:
+    """What a run was made with: `FitOptions` as JSON.
+
+    Raises:
+        UsageError: the folder holds no run of the detector.
+    """
+    try:
+        recorded = json.loads((run / _OPTIONS_FILE).read_text(encoding="utf-8"))
+        return {**recorded, "seed": int(recorded["seed"])}
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{run} is no run folder of `maskgate-train detector fit`: {error}") from error
+
+
+def averaged_weights(run: Path) -> Path:
+    """The file of a run's averaged weights.
+
+    Raises:
+        UsageError: there is none yet.
+    """
+    path = run / AVERAGE_FILE
+    if not path.is_file():
+        raise UsageError(f"{run} has no {AVERAGE_FILE}: let `maskgate-train detector fit` learn for a while first")
+    return path
+
+
+def _as_json(options: FitOptions) -> dict[str, Any]:
+    return dict(json.loads(json.dumps(asdict(options), default=str)))
+
+
+def _check_folder(run: Path, options: FitOptions) -> None:
+    """Refuses a folder that holds anything but a run with these options; the command may be another."""
+    if (run / _OPTIONS_FILE).exists():
+        there, now = recorded_options(run), _as_json(options)
+        names = sorted((there.keys() | now.keys()) - {"command"})
+        other = [
+            f"{name} ({there.get(name)}, now {now.get(name)})" for name in names if there.get(name) != now.get(name)
+        ]
+        if other:
+            raise UsageError(f"{run} holds a run with other options: {', '.join(other)}; give another -o")
+    elif (run / _OTHER_RUN).exists() or any((run / _CHECKPOINTS).glob("*.index")):
+        raise UsageError(f"{run} holds something else than a run of the detector; give another -o")
+
+
+def _check_material(material: Material, data: Path) -> None:
+    """Refuses data without one of the sorts of pictures that the sampler draws from."""
+    faces = {"bare face crops": material.bare(), "masked face crops": material.masked(), "heads": material.heads}
+    missing = [name for name, found in {"face-free photos": material.empty, **faces}.items() if not found]
+    if missing:
+        raise UsageError(f"the train part of {data} has no {', no '.join(missing)}")
+
+
+def _begin(trainer: Trainer, material: Material, weights: Path, run: Path) -> None:
+    """Records the options, and keeps the network's first weights in a checkpoint: the stem's lesson takes a while."""
+    options = trainer.options
+    run.mkdir(parents=True, exist_ok=True)
+    (run / _OPTIONS_FILE).write_text(json.dumps(_as_json(options), indent=1) + "\n", encoding="utf-8")
+    if options.start:
+        trainer.model.load_weights(str(options.start))
+    else:
+        imagenet = load_trunk(trainer.model, weights)
+        with Feeder(material, options.size, options.batch, options.seed + 1, options.mix) as feeder:
+            imitate(trainer.model, imagenet, feeder, options.stem_steps)
+    trainer.begin_average()
+    trainer.save()
+
+
 def _loop(trainer: Trainer, material: Material, traps: list[Cutout], run: Path) -> None:
-    """Steps until the end, with a line of figures every hundred and a checkpoint every five hundred."""
+    """Steps until the end, with a line of figures and a checkpoint every hundred."""
     options, began, mean = trainer.options, time.monotonic(), [0.0, 0.0]
     first = int(trainer.step)
     with Feeder(material, options.size, options.batch, options.seed + 1000 + first, options.mix, traps) as feeder:

@@ -170,6 +170,8 @@ def _forehead(pixels: Image, box: NDArray[np.float32]) -> NDArray[np.float32]:
 def free_place(scene: Scene, size: float, rng: np.random.Generator, tries: int = 6) -> tuple[float, float] | None:
     """A middle for a face of a size that meets no other box, or None if `tries` throws found none."""
     height, width = scene.pixels.shape[:2]
+    if 0.4 * size > min(height, width):  # no room: more than a fifth on each side would hang out
+        return None
     for _ in range(tries):
         x, y = rng.uniform(0.2 * size, width - 0.2 * size), rng.uniform(0.2 * size, height - 0.2 * size)
         box: Boxes = np.array([[x - 0.65 * size, y - 0.75 * size, 1.3 * size, 1.5 * size]], np.float32)

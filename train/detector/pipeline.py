@@ -17,7 +17,7 @@ from train.detector.architecture import build
 from train.detector.calibrate import Line, platt
 from train.detector.data import read_photos
 from train.detector.evaluate import compare, read_part, rounded
-from train.detector.fit import AVERAGE_FILE
+from train.detector.fit import averaged_weights
 from train.detector.float_detector import FloatDetector
 from train.detector.measure import Contender, all_faces, answers, find
 from train.detector.metrics import curve
@@ -39,10 +39,22 @@ _WORST_LOSS = 0.01
 
 def float_contender(weights: Path, size: tuple[int, int], line: Line) -> Contender:
     """The network before quantisation."""
-    network = build()
-    network.load_weights(str(weights))
-    make = partial(FloatDetector, network, size, scale=line.scale, shift=line.shift)
+    make = partial(FloatDetector, _network(weights), size, scale=line.scale, shift=line.shift)
     return Contender("float", lambda min_score: make(min_score=min_score), DEFAULT_SCORE)
+
+
+def _network(weights: Path) -> Any:
+    """The network with weights from a file.
+
+    Raises:
+        UsageError: the file is damaged or of another network.
+    """
+    network = build()
+    try:
+        network.load_weights(str(weights))
+    except (OSError, KeyError, ValueError) as error:
+        raise UsageError(f"{weights} holds no weights of this network: {error}") from error
+    return network
 
 
 def file_contender(model: Path, name: str = "int8") -> Contender:
@@ -73,15 +85,15 @@ def finished_weights(run: Path, start: str | None, keep: float) -> Path:
         keep: share of these, 0 to 1.
 
     Raises:
-        UsageError: something is to be kept of a run that began from nothing, or what it began with is gone.
+        UsageError: there are no averaged weights yet, or something is to be kept of a run that began from nothing, or
+            what it began with is gone.
     """
+    weights = averaged_weights(run)
     if not keep:
-        return run / AVERAGE_FILE
+        return weights
     if start is None or not Path(start).exists():
         raise UsageError(f"--keep: {run} began with {start or 'no weights of ours'}, of which nothing can be kept")
-    before, after = build(), build()
-    before.load_weights(start)
-    after.load_weights(str(run / AVERAGE_FILE))
+    before, after = _network(Path(start)), _network(weights)
     pairs = zip(before.get_weights(), after.get_weights(), strict=True)
     after.set_weights([keep * old + (1 - keep) * new for old, new in pairs])
     path = run / "between.weights.h5"
@@ -134,15 +146,26 @@ def export_run(
 
 
 def mine_run(run: Path, output: Path, data: Path, teacher: Path, size: tuple[int, int], min_score: float) -> int:
-    """Collects what a run's network takes for faces in the training photos, away from every face.
+    """Collects what a network takes for faces in the training photos, away from every face.
+
+    Args:
+        run: folder of `fit`, or a file of weights such as `thaw_file` writes.
+        output: the .npz file.
+        data: the folder of MANIFEST.csv.
+        teacher: YuNet's .onnx file.
+        size: (height, width) in pixels at which the photos are shown.
+        min_score: what the network must give a false alarm.
 
     Returns:
         How many patches were written.
+
+    Raises:
+        UsageError: `run` has no averaged weights yet, or is no file of weights.
     """
     from train.detector.material import gather
 
+    contender = float_contender(run if run.is_file() else averaged_weights(run), size, Line())
     material = gather(data, "train", teacher, run.parent / "detector-cache")
-    contender = float_contender(run / AVERAGE_FILE, size, Line())
     patches = mine(contender.make(min_score), material.scenes + material.empty)
     save_traps(patches, output)
     return len(patches)

@@ -31,10 +31,13 @@ _MAX_FACES: Final = 2000
 
 
 class Picture(Protocol):
-    """Something with a name and pixels: a photo or a face crop."""
+    """Something with a name, a file and pixels: a photo or a face crop."""
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def jpeg(self) -> bytes: ...
 
     def pixels(self) -> Image:
         """BGR."""
@@ -98,14 +101,15 @@ def labels(
 
     Args:
         model: the teacher's file; another file or other sizes make another cache.
-        pictures: their names are unique; only those that the cache has no answer for are decoded.
+        pictures: their names are unique; only those that the cache has no answer for are decoded. The cache knows them
+            by their bytes: other pictures may have the same names.
         cache: folder for the answers.
         long_sides: see `Teacher.look`.
 
     Returns:
         The rows of `Teacher.look` by name.
     """
-    key = hashlib.sha256(model.read_bytes() + repr((long_sides, _MIN_SCORE)).encode()).hexdigest()[:8]
+    key = hashlib.sha256(model.read_bytes() + repr((long_sides, _MIN_SCORE)).encode()).hexdigest()[:16]
     path = cache / f"teacher-{key}.npz"
     known: dict[str, NDArray[np.float32]] = {}
     if path.is_file():
@@ -114,10 +118,11 @@ def labels(
     teacher = Teacher(model)
     answers, fresh = {}, False
     for picture in pictures:
-        if picture.name not in known:
-            known[picture.name] = teacher.look(picture.pixels(), long_sides)
+        content = hashlib.sha256(picture.jpeg).hexdigest()
+        if content not in known:
+            known[content] = teacher.look(picture.pixels(), long_sides)
             fresh = True
-        answers[picture.name] = known[picture.name]
+        answers[picture.name] = known[content]
     if fresh:
         cache.mkdir(parents=True, exist_ok=True)
         np.savez(path, **known)  # type: ignore[arg-type]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from zipfile import BadZipFile
 
 import numpy as np
 
+from edge.errors import UsageError
 from train.detector.boxes import overlap, share_inside
 from train.detector.material import patch_at
 from train.detector.paste import Cutout, oval
@@ -13,6 +15,7 @@ from train.detector.paste import Cutout, oval
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edge.vision.geometry import Image
     from train.detector.measure import FindsFaces
     from train.detector.scene import Scene
 
@@ -50,11 +53,18 @@ def save_traps(patches: list[Cutout], path: Path) -> None:
 
 
 def load_traps(path: Path) -> list[Cutout]:
-    """Reads what `save_traps` wrote."""
-    patches = []
-    with np.load(path) as stored:
-        for name in stored.files:
-            pixels = stored[name]
-            inner = np.array([0.17, 0.17, 0.66, 0.66], np.float32) * np.array(pixels.shape[1::-1] * 2, np.float32)
-            patches.append(Cutout(pixels, oval((pixels.shape[0], pixels.shape[1]), inner), inner, None))
-    return patches
+    """Reads what `save_traps` wrote.
+
+    Raises:
+        UsageError: it is another file, or damaged.
+    """
+    try:
+        with np.load(path) as stored:
+            return [_trap(stored[name]) for name in stored.files]
+    except (OSError, EOFError, TypeError, ValueError, BadZipFile) as error:
+        raise UsageError(f"{path} is no file of false alarms from `maskgate-train detector mine`: {error}") from error
+
+
+def _trap(pixels: Image) -> Cutout:
+    inner = np.array([0.17, 0.17, 0.66, 0.66], np.float32) * np.array(pixels.shape[1::-1] * 2, np.float32)
+    return Cutout(pixels, oval((pixels.shape[0], pixels.shape[1]), inner), inner, None)

@@ -77,6 +77,14 @@ def test_weights_that_are_not_there_are_named(
     assert "gone.h5" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", [("--weights", "imagenet"), ("--alpha", "0.5"), ("--steps", "2")])
+def test_an_option_without_a_meaning_for_the_network_is_wrong_usage(
+    option: tuple[str, str], tiny_manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("fit", str(tiny_manifest), "-o", str(tmp_path / "run"), "--arch", "cnn4", *option) == 2
+    assert f"{option[0]}: the preset fakhrezi/cnn4 has no use" in capsys.readouterr().err
+
+
 def test_the_command_in_the_card_names_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     from train.cli.fit import _command
 

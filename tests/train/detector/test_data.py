@@ -5,13 +5,18 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from zipfile import ZipFile
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from edge.errors import ImageError, UsageError
+from edge.vision.geometry import Image
+from train.detector import teacher
 from train.detector.boxes import BARE, INCORRECT, MASK
 from train.detector.data import Photo, decode, read_face_free, read_faces, read_photos
 from train.detector.scene import FACE, IGNORE, scene_of
@@ -89,8 +94,84 @@ def test_crops_are_few_of_a_group_and_none_that_is_augmented_or_dropped(data: Pa
 
 
 def test_bytes_that_are_no_picture_are_named() -> None:
-    with pytest.raises(ValueError, match="3 bytes"):
-        decode(b"abc")
+    for content in (b"abc", b""):
+        with pytest.raises(ImageError, match=f"^cat.jpg .* {len(content)} bytes"):
+            decode(content, "cat.jpg")
+
+
+def _alter(data: Path, part: str, index: int, **values: object) -> None:
+    path = data / "detection" / "annotations.json"
+    content = json.loads(path.read_text())
+    content[part][index] |= values
+    path.write_text(json.dumps(content))
+
+
+def test_an_unknown_source_of_boxes_is_named(data: Path) -> None:
+    _alter(data, "images", 0, source="ours")
+    with pytest.raises(UsageError, match=r"^a.jpg: .* source ours; known are andrewmvd and macwin"):
+        read_photos(data, "train")
+
+
+def test_an_annotation_file_of_another_form_is_named(data: Path) -> None:
+    _alter(data, "categories", 0, name="visor")
+    with pytest.raises(UsageError, match=r"annotations.json is not of the COCO form: KeyError\('visor'\)"):
+        read_photos(data, "train")
+
+
+def test_a_part_without_photos_is_refused(data: Path) -> None:
+    with pytest.raises(UsageError, match="no photos of the split val"):
+        read_photos(data, "val")
+
+
+@pytest.mark.parametrize("content", [None, b"{", b"\xff"], ids=["missing", "broken", "no text"])
+@pytest.mark.parametrize("name", ["detection/annotations.json", "detection/photos.zip"])
+def test_photos_that_cannot_be_read_are_named(data: Path, name: str, content: bytes | None) -> None:
+    _spoil(data / name, content)
+    with pytest.raises(UsageError, match=Path(name).name):
+        read_photos(data, "train")
+
+
+@pytest.mark.parametrize("content", [None, b"path,label\n", b"\xff"], ids=["missing", "broken", "no text"])
+@pytest.mark.parametrize("name", ["MANIFEST.csv", "detection/no_face.zip"])
+def test_face_free_photos_that_cannot_be_read_are_named(data: Path, name: str, content: bytes | None) -> None:
+    _spoil(data / name, content)
+    with pytest.raises(UsageError, match=Path(name).name):
+        read_face_free(data, "train")
+
+
+def _spoil(path: Path, content: bytes | None) -> None:
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+
+
+def test_a_photo_that_the_archive_lacks_is_named(data: Path) -> None:
+    _alter(data, "images", 0, file_name="gone.jpg")
+    with pytest.raises(ImageError, match=r"gone.jpg cannot be read from detection/photos.zip"):
+        read_photos(data, "train")
+
+
+def test_the_teacher_is_asked_again_about_other_pictures_of_the_same_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class _Teacher:
+        """Gives one row, whose score is the picture's brightness."""
+
+        def __init__(self, model: Path) -> None:
+            pass
+
+        def look(self, image: Image, _: tuple[int, ...]) -> NDArray[np.float32]:
+            asked.append(int(image[0, 0, 0]))
+            return np.array([[0, 0, 9, 9, image[0, 0, 0]]], np.float32)
+
+    asked: list[int] = []
+    monkeypatch.setattr(teacher, "Teacher", _Teacher)
+    (tmp_path / "yunet.onnx").write_bytes(b"teacher")
+    for value in (90, 200, 90):
+        photo = replace(_photo(), jpeg=_jpeg(value))
+        seen = teacher.labels(tmp_path / "yunet.onnx", [photo], tmp_path / "cache")
+        assert seen[photo.name][0, 4] == value
+    assert asked == [90, 200]
 
 
 def _photo(source: str = "andrewmvd") -> Photo:

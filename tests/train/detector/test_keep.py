@@ -28,10 +28,12 @@ def test_what_is_kept_is_a_share_of_every_weight(tmp_path: Path) -> None:
 
 
 def test_without_a_share_they_are_those_of_the_run(tmp_path: Path) -> None:
+    (tmp_path / AVERAGE_FILE).touch()
     assert finished_weights(tmp_path, None, 0) == tmp_path / AVERAGE_FILE
 
 
 @pytest.mark.parametrize("start", [None, "gone.weights.h5"])
 def test_nothing_can_be_kept_of_nothing(tmp_path: Path, start: str | None) -> None:
+    (tmp_path / AVERAGE_FILE).touch()
     with pytest.raises(UsageError, match=f"began with {start or 'no weights of ours'}"):
         finished_weights(tmp_path, start, 0.35)

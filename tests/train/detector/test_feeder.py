@@ -1,0 +1,51 @@
+"""What the process that makes the pictures says when it cannot."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from train.detector.boxes import BARE, MASK
+from train.detector.feeder import Feeder
+from train.detector.material import Material
+from train.detector.paste import Cutout, free_place, oval
+from train.detector.sampler import Mix, Sampler
+from train.detector.scene import FACE, Scene
+
+
+def _material() -> Material:
+    """A grey street with one face, an empty one, and two faces to paste."""
+    pixels, box = np.full((120, 160, 3), 90, np.uint8), np.array([[40, 40, 40, 50]], np.float32)
+    street = Scene(pixels, box, np.array([FACE]), np.array([MASK]))
+    empty = Scene(pixels, box[:0], np.zeros(0, np.int64), np.zeros(0, np.int64))
+    inner = np.array([5, 5, 40, 50], np.float32)
+    faces = [Cutout(np.full((60, 50, 3), 200, np.uint8), oval((60, 50), inner), inner, kind) for kind in (BARE, MASK)]
+    return Material([street], [empty], faces, faces)
+
+
+def test_an_error_comes_to_where_the_batch_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Sampler) -> Scene:
+        raise ValueError("no such head")
+
+    monkeypatch.setattr(Sampler, "draw", fail)  # the process is forked, so that it fails there
+    with Feeder(_material(), 64, 1, 1, Mix()) as feeder, pytest.raises(RuntimeError, match="no such head") as raised:
+        feeder.next()
+    assert isinstance(raised.value.__cause__, ValueError)
+
+
+def test_a_process_that_is_gone_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("train.detector.feeder._PATIENCE", 0.1)
+    feeder = Feeder(_material(), 64, 1, 1, Mix())
+    with pytest.raises(RuntimeError, match="does not answer"):
+        feeder.next()
+
+
+def test_there_is_no_place_for_a_face_larger_than_the_picture() -> None:
+    scene, rng = _material().empty[0], np.random.default_rng(1)
+    assert free_place(scene, 301, rng) is None
+    assert free_place(scene, 299, rng) is not None
+
+
+def test_the_smallest_pictures_can_be_made() -> None:
+    sampler = Sampler(_material(), 64, np.random.default_rng(1), Mix(mosaic=0, heads=0, close=0, empty=1))
+    assert {sampler.draw().pixels.shape for _ in range(60)} == {(64, 64, 3)}

@@ -1,0 +1,147 @@
+"""What `fit` does with the folder of a run: goes on, begins, or refuses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Self
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow", reason="the training side needs the extra `train`")
+
+from edge.errors import UsageError  # noqa: E402
+from train.detector import fit as fitting  # noqa: E402
+from train.detector.feeder import Batch  # noqa: E402
+from train.detector.fit import FitOptions, Trainer, averaged_weights, fit, recorded_options  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+
+_OPTIONS = FitOptions(steps=1, batch=1, size=64, warm=1, command="the first")
+
+
+class _Feeder:
+    """Gives grey pictures without a face."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def next(self) -> Batch:
+        none = np.zeros((1, 4, 4), np.float32)
+        return Batch(np.full((1, 64, 64, 3), 90, np.uint8), none, none)
+
+
+@pytest.fixture
+def lessons(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Stands in for the data and the ImageNet weights; holds the steps of each first lesson of the stem."""
+    taken: list[int] = []
+    some: list[Any] = [None]
+    material = SimpleNamespace(
+        scenes=some, empty=some, faces=some, heads=some, objects=[], bare=lambda: some, masked=lambda: some
+    )
+    monkeypatch.setattr(fitting, "gather", lambda *_: material)
+    monkeypatch.setattr(fitting, "load_trunk", lambda *_: None)
+    monkeypatch.setattr(fitting, "imitate", lambda *arguments: taken.append(arguments[3]))
+    monkeypatch.setattr(fitting, "Feeder", _Feeder)
+    return taken
+
+
+def _fit(run: Path, options: FitOptions = _OPTIONS) -> Path:
+    return fit(Path("data"), Path("yunet.onnx"), Path("imagenet.h5"), run, options)
+
+
+def _interrupted(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "learn", stop)
+    with pytest.raises(KeyboardInterrupt):
+        _fit(run)
+
+
+def _count(trainer: Trainer, _: Batch) -> tuple[float, float]:
+    """A step that takes no time and teaches nothing."""
+    trainer.step.assign_add(1)
+    return 0.0, 0.0
+
+
+def test_the_lesson_of_the_stem_outlives_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lessons: list[int]
+) -> None:
+    _interrupted(tmp_path, monkeypatch)
+    with pytest.raises(UsageError, match=r"no average.weights.h5"):
+        averaged_weights(tmp_path)
+    monkeypatch.setattr(Trainer, "learn", _count)
+    assert _fit(tmp_path, replace(_OPTIONS, command="the second")) == averaged_weights(tmp_path)
+    assert lessons == [_OPTIONS.stem_steps]
+    assert recorded_options(tmp_path)["command"] == "the first"
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lessons: list[int]) -> None:
+    _interrupted(tmp_path, monkeypatch)
+    folder = tmp_path / "checkpoints"
+    (data,) = folder.glob("*.data-*")
+    data.write_bytes(data.read_bytes()[:1000])
+    with pytest.raises(UsageError, match=f"{folder}: the last checkpoint is damaged .* another -o"):
+        _fit(tmp_path)
+    (folder / "checkpoint").write_text("{")
+    with pytest.raises(UsageError, match=f"{folder}: its list of checkpoints is damaged; .* another -o"):
+        _fit(tmp_path)
+
+
+def test_checkpoints_are_written_at_the_start_every_hundred_steps_and_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lessons: list[int]
+) -> None:
+    saved: list[int] = []
+    monkeypatch.setattr(Trainer, "learn", _count)
+    monkeypatch.setattr(Trainer, "save", lambda trainer: saved.append(int(trainer.step)))
+    _fit(tmp_path, replace(_OPTIONS, steps=250))
+    assert saved == [0, 100, 200, 250]
+
+
+def test_another_run_is_not_taken_for_this_one(tmp_path: Path, lessons: list[int]) -> None:
+    path = tmp_path / "options.json"
+    path.write_text(json.dumps(fitting._as_json(_OPTIONS)))
+    before = path.read_bytes()
+    other = replace(_OPTIONS, seed=2, start=Path("start.weights.h5"), command="the second")
+    with pytest.raises(UsageError, match=r"options: seed \(1, now 2\), start \(None, now start.*\); give another -o"):
+        _fit(tmp_path, other)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["run.json", "checkpoints/ckpt-1.index"])
+def test_the_folder_of_something_else_is_left_alone(tmp_path: Path, lessons: list[int], name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    with pytest.raises(UsageError, match=r"something else .* give another -o"):
+        _fit(tmp_path)
+    assert [each for each in tmp_path.rglob("*") if each.is_file()] == [path]
+
+
+def test_data_without_a_sort_of_pictures_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lessons: list[int]
+) -> None:
+    material = fitting.gather(Path(), "train", Path(), Path())
+    material.empty = []  # type: ignore[misc]
+    material.bare = list  # type: ignore[method-assign]
+    with pytest.raises(UsageError, match="the train part of data has no face-free photos, no bare face crops"):
+        _fit(tmp_path / "run")
+    assert not (tmp_path / "run").exists(), "other options may be tried"
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", '{"steps": 1}'], ids=["none", "broken", "a list", "no seed"])
+def test_a_folder_that_is_no_run_is_named(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "options.json").write_text(text)
+    with pytest.raises(UsageError, match=f"{tmp_path} is no run folder"):
+        recorded_options(tmp_path)

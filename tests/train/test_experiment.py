@@ -1,0 +1,135 @@
+"""What `fit` refuses before anything is trained."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("tensorflow", reason="the training extra is not installed")
+
+from edge.errors import UsageError
+from train.experiment import USUAL_WEIGHTS, Choices, fit
+from train.fit import Progress
+from train.runs import RunFolder, check_same_run
+from train.samples import Sample, read_manifest, write_manifest
+
+_CNN4 = Choices(arch="cnn4", size=64, epochs=1, weights=USUAL_WEIGHTS)
+_ANY = Path("any")
+
+
+def _refused(manifest: Path, run: Path, choices: Choices, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        fit(manifest, RunFolder(run), choices, Progress())
+
+
+def _manifest_in(folder: Path, like: Path, samples: list[Sample]) -> Path:
+    """Paths in it are relative to the folder of `like`, beside which it is written."""
+    path = like.with_name(f"{folder.name}.csv")
+    write_manifest(path, samples)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("choices", "option"),
+    [
+        (replace(_CNN4, alpha=0.5), "--alpha"),
+        (replace(_CNN4, weights="imagenet"), "--weights"),
+        (replace(_CNN4, steps=3), "--steps"),
+        (replace(_CNN4, objects=_ANY, traps=_ANY), "--objects and --traps"),
+        (replace(_CNN4, hard_run=_ANY), "--hard-examples"),
+        (replace(_CNN4, landmarks=_ANY), "--landmarks"),
+        (replace(_CNN4, teacher=_ANY), "--teacher"),
+        (Choices(preset="bangkit", arch="mobilenet_v2", traps=_ANY), "--traps"),
+    ],
+)
+def test_an_option_that_the_preset_does_not_look_at_is_refused(
+    choices: Choices, option: str, tiny_manifest: Path, tmp_path: Path
+) -> None:
+    _refused(tiny_manifest, tmp_path / "run", choices, f"{option}: the preset .* has no use for this")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_with_other_details_is_refused_and_left_alone(tiny_run: RunFolder, tiny_manifest: Path) -> None:
+    before = (tiny_run.path / "run.json").read_bytes()
+    choices = Choices(arch="cnn4", size=64, epochs=11, seed=3)
+    _refused(tiny_manifest, tiny_run.path, choices, "phases: .*10 epochs.* there, .*11 epochs.* here")
+    assert (tiny_run.path / "run.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["hard_examples_of", "start", "teacher", "objects", "traps", "landmarks"])
+def test_each_detail_is_compared(name: str, tiny_run: RunFolder) -> None:
+    settings = tiny_run.settings()
+    check_same_run(tiny_run, replace(settings, command="typed in another way"))
+    with pytest.raises(UsageError, match=f"{name.replace('_', ' ')}:  there, other here"):
+        check_same_run(tiny_run, replace(settings, details=settings.details | {name: "other"}))
+
+
+def test_a_thawed_run_is_not_trained_over(tiny_run: RunFolder, tiny_manifest: Path) -> None:
+    thawed = RunFolder(tiny_run.path.with_name("thawed"))
+    thawed.write_settings(tiny_run.settings())
+    shutil.copy(tiny_run.best_weights, thawed.path)
+    before = thawed.best_weights.read_bytes()
+    choices = Choices(arch="cnn4", size=64, epochs=10, seed=3)
+    _refused(tiny_manifest, thawed.path, choices, "give another folder with -o")
+    assert thawed.best_weights.read_bytes() == before
+
+
+def test_a_run_interrupted_in_its_first_epoch_goes_on_and_only_it(tiny_manifest: Path, tmp_path: Path) -> None:
+    def stop(*_: object) -> None:
+        raise InterruptedError("somebody pulled the plug")
+
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(InterruptedError):
+        fit(tiny_manifest, run, _CNN4, Progress(step=stop))
+    _refused(tiny_manifest, run.path, replace(_CNN4, seed=7), "seed: 1 there, 7 here")
+    run.state.unlink()  # As if it had been killed a moment earlier.
+    _refused(tiny_manifest, run.path, replace(_CNN4, seed=7), "seed: 1 there, 7 here")
+    assert len(fit(tiny_manifest, run, _CNN4, Progress())) == 1
+
+
+@pytest.mark.parametrize(("field", "option"), [("start", "--start"), ("hard_run", "--hard-examples")])
+def test_a_run_is_not_written_over_the_one_it_reads(
+    field: str, option: str, tiny_run: RunFolder, tiny_manifest: Path
+) -> None:
+    choices = replace(Choices(size=32, alpha=0.35), **{field: tiny_run.path})
+    _refused(tiny_manifest, tiny_run.path, choices, f"{option} and -o both name")
+
+
+@pytest.mark.parametrize("what", ["group", "path"])
+def test_a_split_that_leaks_is_refused(what: str, tiny_manifest: Path, tmp_path: Path) -> None:
+    samples = read_manifest(tiny_manifest)
+    train = next(sample for sample in samples if sample.split == "train")
+    leak = replace(train, split="test", **({"path": "other.png"} if what == "group" else {"group": "other"}))
+    manifest = _manifest_in(tmp_path, tiny_manifest, [*samples, leak])
+    named = train.group if what == "group" else train.path
+    _refused(manifest, tmp_path / "run", _CNN4, f"{named} is in test and train: .*`maskgate-train split`")
+
+
+def test_a_published_split_that_leaks_is_only_for_the_seeds(tiny_manifest: Path, tmp_path: Path) -> None:
+    samples = [replace(sample, published_split=sample.split) for sample in read_manifest(tiny_manifest)]
+    group = next(sample.group for sample in samples if sample.split == "val")
+    leaking = [replace(sample, group=group) if sample is samples[0] else sample for sample in samples]
+    if leaking[0].split == "val":
+        leaking[0] = replace(leaking[0], split="train", published_split="train")
+    manifest = _manifest_in(tmp_path, tiny_manifest, leaking)
+    _refused(manifest, tmp_path / "own", Choices(size=32, steps=1, alpha=0.35), f"{group} is in")
+    notes: list[str] = []
+    fit(manifest, RunFolder(tmp_path / "run"), _CNN4, Progress(), notes.append)
+    assert any("for a comparison only" in note for note in notes)
+
+
+def test_a_size_too_small_for_the_network_is_refused(tiny_manifest: Path, tmp_path: Path) -> None:
+    _refused(tiny_manifest, tmp_path / "run", replace(_CNN4, size=40), "cnn4 cannot be built for pictures of 40 px")
+
+
+@pytest.mark.parametrize("label", ["", "mask"])
+def test_pictures_none_of_which_can_be_read_are_refused(label: str, tiny_manifest: Path, tmp_path: Path) -> None:
+    samples = [
+        replace(sample, path=f"gone/{sample.path}") if label in ("", sample.label) else sample
+        for sample in read_manifest(tiny_manifest)
+    ]
+    manifest = _manifest_in(tmp_path, tiny_manifest, samples)
+    _refused(manifest, tmp_path / "run", _CNN4, "the train part has no readable picture of one label")

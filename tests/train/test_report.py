@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("tensorflow", reason="the training extra is not installed")
+
+from train.report import write_report
+from train.runs import RunFolder
+from train.samples import Sample, read_manifest, write_manifest
+
+
+def _with_manifest(run: RunFolder, model: Path, like: Path, samples: Sequence[Sample], name: str) -> RunFolder:
+    """An exported run, as if it had been made from a manifest of these samples."""
+    manifest = like.with_name(f"{name}.csv")
+    write_manifest(manifest, samples)
+    other = RunFolder(Path(shutil.copytree(run.path, run.path.with_name(name))))
+    for suffix in (".tflite", ".json"):
+        shutil.copy(model.with_suffix(suffix), other.path / f"model{suffix}")
+    settings = replace(
+        run.settings(),
+        manifest_sha256=hashlib.sha256(manifest.read_bytes()).hexdigest(),
+        manifest_path=os.path.relpath(manifest.resolve(), other.path.resolve()),
+    )
+    other.write_settings(settings)
+    return other
+
+
+def test_a_run_without_a_test_part_is_reported(
+    tiny_run: RunFolder, tiny_model: Path, tiny_manifest: Path, tmp_path: Path
+) -> None:
+    samples = [sample for sample in read_manifest(tiny_manifest) if sample.split != "test"]
+    run = _with_manifest(tiny_run, tiny_model, tiny_manifest, samples, "no_test")
+    write_report(run, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert text.count('src="data:image/png') == 1
+    assert "The test part has no real faces with a label." in text
+
+
+def test_a_run_whose_test_part_has_one_class_is_reported(
+    tiny_run: RunFolder, tiny_model: Path, tiny_manifest: Path, tmp_path: Path
+) -> None:
+    samples = [s for s in read_manifest(tiny_manifest) if s.split != "test" or s.label == "mask"]
+    run = _with_manifest(tiny_run, tiny_model, tiny_manifest, samples, "one_class")
+    write_report(run, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert text.count('src="data:image/png') == 3
+    assert "All real faces of test are mask" in text
+
+
+def test_a_run_that_was_never_trained_here_is_reported(
+    tiny_run: RunFolder, tiny_model: Path, tiny_manifest: Path, tmp_path: Path
+) -> None:
+    run = _with_manifest(tiny_run, tiny_model, tiny_manifest, read_manifest(tiny_manifest), "thawed_and_exported")
+    (run.path / "history.csv").unlink()
+    write_report(run, tmp_path / "report.html")
+    assert "<h2>Training</h2>" in (tmp_path / "report.html").read_text()
