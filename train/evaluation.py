@@ -48,7 +48,7 @@ def figures_of(judgements: Judgements) -> dict[str, Any]:
             metrics.called_mask(worn_real.p_mask, worn_real.weights) if worn_real.samples else np.nan
         ),
         "pictures_without_face_dropped": _mean(empty.dropped, empty.weights),
-        "skipped": judgements.skipped,
+        "skipped": len(judgements.unreadable),
         "worst_slice": _named(worst) if worst else None,
         "slices": [_named(part) for part in parts],
     }

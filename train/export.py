@@ -78,8 +78,8 @@ def export(
     model = mean_model([run, *average])
     dataset = with_boxes(open_dataset(manifest_of(run, settings)))
     shifts = _centre(model, dataset, settings)
-    draft = run.path / "model.tflite"
-    _convert(run, model, dataset, representative, note)
+    draft = run.path / "draft.tflite"
+    _convert(run, model, dataset, representative, draft, note)
     card = _card(output.stem, draft, settings, shifts, [other.settings() for other in average])
     _write_card(draft, card)
     note("measuring int8 against float on val")
@@ -96,17 +96,22 @@ def export(
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_bytes(draft.read_bytes())
     _write_card(output, card)
+    # What `report` shows: of a file that was refused it must not be.
+    for file in (draft, draft.with_suffix(".json")):
+        file.replace(run.path / f"model{file.suffix}")
     return card, parity
 
 
-def _convert(run: RunFolder, model: Model, dataset: Dataset, representative: Path | None, note: Note) -> None:
-    """Float and int8 file and the list of representative pictures into the run folder."""
+def _convert(
+    run: RunFolder, model: Model, dataset: Dataset, representative: Path | None, draft: Path, note: Note
+) -> None:
+    """The int8 file as `draft`; the float file and the list of representative pictures into the run folder."""
     settings = run.settings()
     chosen = with_boxes(open_dataset(representative)) if representative else representative_of(dataset, settings.seed)
     write_manifest(run.path / "representative.csv", chosen.samples)
     note(f"quantizing on {len(chosen.samples)} pictures")
     (run.path / "model.float.tflite").write_bytes(float_file(model))
-    write_if_safe(run.path / "model.tflite", int8_file(model, chosen, settings), settings.pixels)
+    write_if_safe(draft, int8_file(model, chosen, settings), settings.pixels)
 
 
 def _centre(model: Model, dataset: Dataset, settings: RunSettings) -> dict[str, float]:

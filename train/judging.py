@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import ImageError
+from edge.errors import ImageError, ModelError
 from edge.vision.cards import ModelCard, load_card
 from edge.vision.classifier import NOT_A_FACE, sharpness
 from edge.vision.geometry import Image
@@ -40,7 +40,7 @@ class Judgements:
     sharpness: Floats
     brightness: Floats
     face_px: Floats
-    skipped: int = 0
+    unreadable: tuple[str, ...] = ()
 
     @property
     def p_mask(self) -> Floats:
@@ -115,12 +115,15 @@ def judge(
         progress: called with the numbers of samples done and in all.
 
     Raises:
-        ModelError: the model or its card is missing or damaged.
+        ModelError: the model or its card is missing, damaged, or not of a mask classifier.
     """
     card = load_card(model)
+    if card.task != "mask-classifier":
+        raise ModelError(f"{model} is a {card.task}, not a mask-classifier")
     network = TfliteModel(model, card)
     margin = card.crop.margin if margin is None else margin
     kept: list[Sample] = []
+    unreadable: list[str] = []
     outputs, sharp, bright, pixels = [], [], [], []
     chosen = [sample for sample in samples if judged(sample)]
     image: Image | None = None
@@ -131,7 +134,8 @@ def judge(
             if image is None or sample.path != path:
                 image, path = store.image(sample.path), sample.path
         except ImageError:
-            image = None  # Counted in `skipped`; `inspect` says which and why.
+            image = None
+            unreadable.append(sample.path)
             continue
         face = face_view(sample.kind, image, sample.box, margin, card.input.width)
         kept.append(sample)
@@ -146,7 +150,7 @@ def judge(
         np.array(sharp),
         np.array(bright),
         np.array(pixels),
-        len(chosen) - len(kept),
+        tuple(unreadable),
     )
 
 

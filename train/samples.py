@@ -16,6 +16,10 @@ ARCHIVE_MARK = "!"
 
 PARTS = ("train", "val", "test")
 
+LABELS = ("mask", "no_mask", "incorrect", "no_face", "mixed", "drop", "")
+"""What a manifest may say: `mixed` is a picture of several people, `drop` one that is left out, and a photo whose boxes
+carry the labels has none."""
+
 COLUMNS = (
     *("path", "label", "published_label", "source", "split", "ref_split", "group_id", "kind"),
     *("face_x", "face_y", "face_w", "face_h", "width", "height", "sha256", "flags"),
@@ -28,7 +32,7 @@ class Sample:
 
     Attributes:
         path: relative to the data set's root; `archive!member` inside a zip.
-        label: `mask`, `no_mask`, `incorrect`, `no_face`; empty for a photo whose boxes carry the labels.
+        label: one of `LABELS`.
         split: `train`, `val`, `test`, or empty for a sample that takes part in none.
         group: joins samples that show the same original; a group is never on two sides of a split.
         kind: `crop`, `context_crop`, `portrait`, `photo`, or `boxed` for one box of a photo.
@@ -73,16 +77,26 @@ def read_manifest(path: Path) -> list[Sample]:
     """Reads a manifest; columns that are missing count as empty.
 
     Raises:
-        UsageError: no such file, or it has no columns `path` and `label`.
+        UsageError: no such file, it has no columns `path` and `label`, or a line holds what it cannot; the line is
+            named.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             if not {"path", "label"} <= set(reader.fieldnames or ()):
                 raise UsageError(f"{path} is no manifest: it needs the columns path and label")
-            return [_sample(row) for row in reader]
+            return [_checked(row, f"{path}, line {reader.line_num}") for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
+
+
+def _checked(row: Mapping[str, str], where: str) -> Sample:
+    if row["label"] not in LABELS:
+        raise UsageError(f"{where}: label {row['label']!r} is none of {', '.join(filter(None, LABELS))}")
+    try:
+        return _sample(row)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{where}: sizes and face boxes are numbers: {error}") from error
 
 
 def _sample(row: Mapping[str, str]) -> Sample:

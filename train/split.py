@@ -31,7 +31,8 @@ class Ratios:
     test: float = 0.1
 
     def __post_init__(self) -> None:
-        if min(self.train, self.val, self.test) < 0 or abs(self.train + self.val + self.test - 1) > 1e-6:
+        shares = (self.train, self.val, self.test)
+        if not (all(share >= 0 for share in shares) and abs(sum(shares) - 1) <= 1e-6):  # NaN is neither.
             raise UsageError(
                 f"--ratios {self.train:g} {self.val:g} {self.test:g}: three shares that add up to 1 are needed"
             )

@@ -33,7 +33,7 @@ class PictureStore:
             return read_bytes(self.root / path)
         try:
             return self._archive(archive).read(member)
-        except (KeyError, zipfile.BadZipFile, OSError) as error:
+        except (KeyError, RuntimeError, zipfile.BadZipFile, OSError) as error:  # An encrypted member is a RuntimeError.
             raise ImageError(f"{member or 'member'} cannot be read from {archive}: {error}") from error
 
     def image(self, path: str) -> Image:

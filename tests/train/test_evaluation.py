@@ -6,6 +6,8 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="the training extra is not installed")
 
+from edge.errors import ModelError
+from edge.vision.cards import find_model
 from train.dataset import open_dataset
 from train.evaluation import figures_of
 from train.judging import judge
@@ -27,7 +29,13 @@ def test_figures_are_counted_by_group_and_named(tiny_model: Path, tiny_manifest:
 def test_a_sample_that_cannot_be_read_is_counted_and_not_judged(tiny_model: Path, tiny_manifest: Path) -> None:
     dataset = open_dataset(tiny_manifest)
     seen = judge(tiny_model, [*dataset.part("test"), Sample("gone.jpg", "mask")], dataset.store())
-    assert (len(seen.samples), seen.skipped) == (len(dataset.part("test")), 1)
+    assert (len(seen.samples), seen.unreadable) == (len(dataset.part("test")), ("gone.jpg",))
+
+
+def test_a_file_of_another_task_is_refused(tiny_manifest: Path) -> None:
+    detector = find_model("face_detector")
+    with pytest.raises(ModelError, match="face-detector, not a mask-classifier"):
+        judge(detector, open_dataset(tiny_manifest).part("test"), open_dataset(tiny_manifest).store())
 
 
 def test_a_small_slice_is_never_the_worst() -> None:

@@ -53,6 +53,21 @@ def test_a_name_that_is_no_model_is_refused(tiny_run: RunFolder, tmp_path: Path)
         export(tiny_run, tmp_path / "model.bin")
 
 
+def test_a_refused_file_does_not_take_the_place_of_the_one_before(
+    tiny_model: Path, tiny_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [(tiny_run.path / f"model{suffix}").read_bytes() for suffix in (".tflite", ".json")]
+
+    def refuse(_float: float, _int8: float) -> None:
+        raise ModelError("too far apart")
+
+    monkeypatch.setattr("train.export.check_parity", refuse)
+    with pytest.raises(ModelError, match="too far apart"):
+        export(tiny_run, tmp_path / "other.tflite")
+    assert not (tmp_path / "other.tflite").exists()
+    assert [(tiny_run.path / f"model{suffix}").read_bytes() for suffix in (".tflite", ".json")] == before
+
+
 def quantized(model: object, low: float, high: float) -> bytes:
     import tensorflow as tf
 

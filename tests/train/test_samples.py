@@ -42,6 +42,21 @@ def test_a_file_without_the_columns_is_no_manifest(tmp_path: Path) -> None:
         read_manifest(tmp_path / "m.csv")
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("b.jpg,WithMask,10,", "line 3: label 'WithMask' is none of mask, no_mask"),
+        ("b.jpg,mask,ten,", "line 3: sizes and face boxes are numbers"),
+        ("b.jpg,mask,10,left", "line 3: sizes and face boxes are numbers"),
+    ],
+)
+def test_a_line_that_cannot_be_understood_is_named(tmp_path: Path, line: str, says: str) -> None:
+    head = "path,label,width,face_x,face_y,face_w,face_h\na.jpg,mask,10,1,1,5,5\n"
+    (tmp_path / "m.csv").write_text(f"{head}{line},1,5,5\n")
+    with pytest.raises(UsageError, match=says):
+        read_manifest(tmp_path / "m.csv")
+
+
 def test_paths_follow_the_manifest_to_another_folder(tmp_path: Path) -> None:
     moved = rebased([Sample("faces/a.zip!b.jpg", "mask")], tmp_path / "data", tmp_path / "runs" / "one")
     assert moved[0].path == "../../data/faces/a.zip!b.jpg"

@@ -77,6 +77,11 @@ def test_ratios_that_do_not_add_up_are_refused() -> None:
         Ratios(0.8, 0.1, 0.2)
 
 
+def test_a_share_that_is_no_number_is_refused() -> None:
+    with pytest.raises(UsageError, match="add up to 1"):
+        Ratios(float("nan"), 0.0, 1.0)
+
+
 def test_dropped_samples_take_part_in_nothing() -> None:
     assert [s.split for s in split([Sample("a", "drop", "train", "g")], Ratios(), 1)] == [""]
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from edge import __version__
-from edge.errors import MaskgateError
+from edge.errors import MaskgateError, UnavailableError
 
 _COMMANDS = {
     "inspect": ("train.cli.inspect", "Counts, sizes, modes, corrupt files, duplicates, sample grid."),
@@ -81,6 +81,12 @@ def main(arguments: list[str] | None = None) -> Any:
             traceback.print_exc()
         click.echo(f"maskgate-train: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if debug:
+            traceback.print_exc()
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"maskgate-train: {where}{error.strerror or error}", err=True)
+        sys.exit(UnavailableError.exit_code)
     except Exception as error:  # noqa: BLE001  The last line of defence: exit code 70, and --debug shows the rest.
         if debug:
             traceback.print_exc()

@@ -15,7 +15,10 @@ import click
 @click.option("--margin", type=click.FloatRange(-0.3, 1.0), help="Around the face box, instead of the card's.")
 @click.option("--json", "output", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures there.")
 def evaluate(model: Path, manifest: Path, part: str, margin: float | None, output: Path | None) -> None:
-    """Measures the int8 file MODEL itself on a part of MANIFEST, by group."""
+    """Measures the int8 file MODEL itself on a part of MANIFEST, by group.
+
+    Ends with 1 if a picture cannot be read.
+    """
     from edge.errors import UsageError
     from train.dataset import open_dataset, with_boxes
     from train.evaluation import figures_of
@@ -25,7 +28,8 @@ def evaluate(model: Path, manifest: Path, part: str, margin: float | None, outpu
     samples = dataset.samples if part == "all" else dataset.part(part)
     if not samples:
         raise UsageError(f"the manifest has no {part} part")
-    figures = figures_of(judge(model, samples, dataset.store(), margin))
+    seen = judge(model, samples, dataset.store(), margin)
+    figures = figures_of(seen)
     for name, value in figures.items():
         if name not in ("slices", "worst_slice"):
             click.echo(f"{name:32} {'-' if value is None else value}")
@@ -38,3 +42,7 @@ def evaluate(model: Path, manifest: Path, part: str, margin: float | None, outpu
         click.echo(f"worst slice: {figures['worst_slice']['name']}, right {figures['worst_slice']['right']}")
     if output:
         output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    for path in dict.fromkeys(seen.unreadable):
+        click.echo(f"{path} cannot be read and is left out; `maskgate-train inspect` says why", err=True)
+    if seen.unreadable:
+        raise click.exceptions.Exit(1)

@@ -22,7 +22,7 @@ def split(
 ) -> None:
     """Writes a manifest of DATA (folder, zip or manifest) with its parts; a group is never in two of them.
 
-    Copies and near copies are found first if DATA names no groups.
+    Copies and near copies are found first if DATA names no groups. Ends with 1 if a file cannot be read.
     """
     from edge.errors import UsageError
     from train import split as parts
@@ -35,8 +35,12 @@ def split(
     dataset = open_dataset(data)
     with counted("reading") as progress:
         found = parts.grouped(dataset, progress)
-    if len(found.samples) < len(dataset.samples):
-        click.echo(f"{len(dataset.samples) - len(found.samples)} files cannot be read and are left out", err=True)
+    kept = {sample.path for sample in found.samples}
+    unreadable = [sample.path for sample in dataset.samples if sample.path not in kept]
+    for path in unreadable:
+        click.echo(f"{path} cannot be read and is left out; `maskgate-train inspect` says why", err=True)
+    if not kept:
+        raise UsageError(f"{data} has no picture that can be read")
     if keep_published:
         samples = parts.as_published(found.samples)
         leaking = len(parts.leaking_groups(samples))
@@ -55,3 +59,5 @@ def split(
     write_manifest(output, rebased(samples, found.root, output.parent))
     for (part, label), count in sorted(Counter((sample.split, sample.label) for sample in samples).items()):
         click.echo(f"{part or '-':6} {label or '-':10} {count}")
+    if unreadable:
+        raise click.exceptions.Exit(1)

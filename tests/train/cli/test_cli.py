@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,51 @@ def test_inspect_names_a_corrupt_file_and_ends_with_one(
     assert run("inspect", str(tmp_path), "--report", str(tmp_path / "page.html")) == 1
     assert "Mask/bad.png: " in capsys.readouterr().err
     assert "bad.png" in (tmp_path / "page.html").read_text()
+
+
+def with_a_corrupt_file(tiny_folder: Path, folder: Path) -> Path:
+    shutil.copytree(tiny_folder, folder)
+    (folder / "Train" / "Mask" / "bad.png").write_bytes(b"")
+    return folder
+
+
+def test_split_names_what_it_leaves_out_and_ends_with_one(
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = with_a_corrupt_file(tiny_folder, tmp_path / "data")
+    assert run("split", str(data), "-o", str(tmp_path / "m.csv")) == 1
+    assert "Train/Mask/bad.png cannot be read" in capsys.readouterr().err
+    assert len((tmp_path / "m.csv").read_text().splitlines()) == 1 + 56
+
+
+def test_split_of_nothing_readable_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "data" / "Mask").mkdir(parents=True)
+    (tmp_path / "data" / "Mask" / "bad.png").write_bytes(b"")
+    assert run("split", str(tmp_path / "data"), "-o", str(tmp_path / "m.csv")) == 2
+    assert "no picture that can be read" in capsys.readouterr().err
+    assert not (tmp_path / "m.csv").exists()
+
+
+def test_evaluate_names_a_picture_that_is_gone_and_ends_with_one(
+    tiny_folder: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = shutil.copytree(tiny_folder, tmp_path / "data")
+    assert run("split", str(data), "-o", str(tmp_path / "m.csv")) == 0
+    gone = next(line for line in (tmp_path / "m.csv").read_text().splitlines() if ",test," in line).split(",")[0]
+    (tmp_path / gone).unlink()
+    capsys.readouterr()
+    assert run("evaluate", str(tiny_model), str(tmp_path / "m.csv")) == 1
+    told = capsys.readouterr()
+    assert f"{gone} cannot be read" in told.err
+    assert "balanced_accuracy" in told.out
+
+
+def test_an_output_that_cannot_be_written_is_named(
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "no" / "such" / "folder" / "page.html"
+    assert run("inspect", str(tiny_folder), "--report", str(output)) == 69
+    assert capsys.readouterr().err.splitlines()[-1] == f"maskgate-train: {output}: No such file or directory"
 
 
 def test_reshuffle_and_keep_published_exclude_each_other(tiny_folder: Path, tmp_path: Path) -> None:
