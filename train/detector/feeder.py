@@ -61,6 +61,8 @@ def _widened(boxes: Boxes) -> Boxes:
 class Feeder:
     """Runs a sampler in a process of its own. A context manager: leaving it ends the process.
 
+    OpenCV has one thread in this process from then on.
+
     Args:
         material: what pictures are made of; the process inherits it without a copy.
         size: side of the pictures in pixels.
@@ -79,6 +81,9 @@ class Feeder:
         self._process = context.Process(target=_feed, args=(sampler, batch, self._queue), daemon=True)
 
     def __enter__(self) -> Self:
+        import cv2
+
+        cv2.setNumThreads(1)  # The process is forked from this one, and hangs where OpenCV's pool of threads was left.
         self._process.start()
         return self
 

@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import cv2
-
 from edge.errors import UsageError
 from train.detector.architecture import build, load_trunk
 from train.detector.feeder import Feeder
@@ -190,7 +188,6 @@ def fit(data: Path, teacher: Path, weights: Path, run: Path, options: FitOptions
     from train.detector.traps import load_traps
 
     _check_folder(run, options)
-    cv2.setNumThreads(1)  # the sampler's process is forked from this one, and a pool of threads would not survive that
     material = gather(data, "train", teacher, run.parent / "detector-cache", options.objects)
     _check_material(material, data)
     traps = load_traps(options.traps) if options.traps else []

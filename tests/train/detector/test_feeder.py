@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -31,6 +32,18 @@ def test_an_error_comes_to_where_the_batch_is_asked_for(monkeypatch: pytest.Monk
     with Feeder(_material(), 64, 1, 1, Mix()) as feeder, pytest.raises(RuntimeError, match="no such head") as raised:
         feeder.next()
     assert isinstance(raised.value.__cause__, ValueError)
+
+
+def test_pictures_come_where_opencv_has_used_its_threads_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    try:
+        cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (0, 0), 3)
+        monkeypatch.setattr(Sampler, "draw", lambda sampler: sampler.material.scenes[0])
+        with Feeder(_material(), 64, 2, 1, Mix()) as feeder:
+            assert feeder.next().pixels.shape == (2, 120, 160, 3)
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def test_a_process_that_is_gone_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
