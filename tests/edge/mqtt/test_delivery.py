@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,13 +81,27 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path, Broker())
+def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    """Each made one has the same outbox file; their outboxes are closed in the end."""
+    made: list[Bench] = []
+
+    def make(broker: Broker, *, after_outage: bool = False) -> Bench:
+        made.append(Bench(tmp_path, broker, after_outage=after_outage))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.outbox.close()
 
 
 @pytest.fixture
-def rejoining(tmp_path: Path) -> Bench:
-    return Bench(tmp_path, Broker(), after_outage=True)
+def bench(make_bench: Callable[..., Bench]) -> Bench:
+    return make_bench(Broker())
+
+
+@pytest.fixture
+def rejoining(make_bench: Callable[..., Bench]) -> Bench:
+    return make_bench(Broker(), after_outage=True)
 
 
 def test_what_is_confirmed_leaves_the_outbox_and_what_is_not_stays(bench: Bench) -> None:
@@ -100,8 +115,10 @@ def test_what_is_confirmed_leaves_the_outbox_and_what_is_not_stays(bench: Bench)
 
 
 @pytest.mark.parametrize(("receive_maximum", "expected"), [(65535, IN_FLIGHT), (3, 3)])
-def test_no_more_is_on_the_way_than_the_broker_takes(tmp_path: Path, receive_maximum: int, expected: int) -> None:
-    bench = Bench(tmp_path, Broker(receive_maximum=receive_maximum))
+def test_no_more_is_on_the_way_than_the_broker_takes(
+    make_bench: Callable[..., Bench], receive_maximum: int, expected: int
+) -> None:
+    bench = make_bench(Broker(receive_maximum=receive_maximum))
     bench.add(IN_FLIGHT + 5)
     assert bench.after(0) == expected
     assert bench.after(1) == 0
@@ -180,8 +197,10 @@ def test_a_broker_that_confirms_nothing_is_stuck_and_one_that_has_nothing_to_con
     assert bench.delivery.stuck
 
 
-def test_a_message_larger_than_the_broker_takes_is_dropped_and_the_next_ones_go_on(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, Broker(largest_packet=600))
+def test_a_message_larger_than_the_broker_takes_is_dropped_and_the_next_ones_go_on(
+    make_bench: Callable[..., Bench],
+) -> None:
+    bench = make_bench(Broker(largest_packet=600))
     bench.add(1)
     assert bench.after(0) == 0
     assert bench.left == 0
@@ -190,13 +209,13 @@ def test_a_message_larger_than_the_broker_takes_is_dropped_and_the_next_ones_go_
     assert bench.after(0) == 1
 
 
-def test_what_a_broken_connection_left_open_is_sent_by_the_next(tmp_path: Path) -> None:
-    first = Bench(tmp_path, Broker())
+def test_what_a_broken_connection_left_open_is_sent_by_the_next(make_bench: Callable[..., Bench]) -> None:
+    first = make_bench(Broker())
     first.add(4)
     first.after(0)
     first.answer(1)
     first.delivery.settle()
     first.outbox.close()
-    second = Bench(tmp_path, Broker())
+    second = make_bench(Broker())
     assert second.after(0) == 3
     assert second.broker.got == first.broker.got[1:]
