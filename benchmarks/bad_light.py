@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import zlib
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,15 +20,13 @@ import numpy as np
 from edge.vision.face_detector import MaskAwareFaceDetector
 from edge.vision.geometry import Image
 from edge.vision.yunet import YunetDetector
-from train.augment.camera import dark, few_pixels, hazy, noisy, of_a_video, recompressed
+from train.augment.camera import Fault, dark, few_pixels, hazy, noisy, of_a_video, recompressed
 from train.detector.data import Photo, read_face_free, read_photos
 from train.detector.measure import Contender, find, summary
 
 LONG_SIDE = 640
 YUNET_SIDES = (320, 640)
 YUNET_SCORE = 0.6
-
-Fault = Callable[[Image, np.random.Generator], Image]
 
 
 def clean(image: Image, _rng: np.random.Generator) -> Image:

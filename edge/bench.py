@@ -165,6 +165,7 @@ def _networks(
         return {}
     card = load_card(path)
     decoding = decoding_of(card)
+    # The least is without `levels`: to look for contrast and light is a part of the whole.
     letterbox = Letterbox(card.input.width, card.input.height, decoding.background, decoding.enlarge)
     ready, _ = letterbox(image)
     finder = TfliteModel(path, card)

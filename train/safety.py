@@ -66,7 +66,8 @@ def check_parity(float_accuracy: float, int8_accuracy: float) -> None:
     if not abs(float_accuracy - int8_accuracy) <= LARGEST_LOSS:
         raise ModelError(
             f"on val int8 has a balanced accuracy of {int8_accuracy:.4f} and float {float_accuracy:.4f}, "
-            f"more than {LARGEST_LOSS:.3f} apart; try other representative pictures or train with quantization in view"
+            f"more than {LARGEST_LOSS:.3f} apart; "
+            "try other representative pictures, or the mean of several runs (--average)"
         )
 
 

@@ -14,9 +14,6 @@ from edge.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_ROOM_FOR_HEADER = 512
-"""Bytes of a packet beside its payload."""
-
 
 @dataclass(frozen=True, slots=True)
 class Announced:
@@ -99,7 +96,7 @@ class Announcer:
         return True
 
     def _publish(self, connection: Connection, topic: str, payload: str) -> None:
-        if len(payload) + _ROOM_FOR_HEADER > connection.largest_packet:
+        if not connection.takes(len(payload.encode())):
             log.error("the broker takes no packet as large as Home Assistant discovery: %d bytes", len(payload))
             self._refused = True
             return

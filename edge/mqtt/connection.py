@@ -27,6 +27,8 @@ KEEPALIVE_S = 20
 _FAILURE = 0x80
 _MOST_IN_FLIGHT = 65535
 _LARGEST_PACKET = 268_435_455
+_ROOM_FOR_HEADER = 512
+"""Bytes of a packet beside its payload: topic, properties, lengths."""
 _NO_MATCHING_SUBSCRIBERS = 0x10
 _UNSUPPORTED_PROTOCOL = (0x84, 0x01)
 _JSON = "application/json"
@@ -85,8 +87,7 @@ class Connection:
         self.version = version
         self.receive_maximum = _MOST_IN_FLIGHT
         """How many messages the broker takes before it has confirmed the first of them."""
-        self.largest_packet = _LARGEST_PACKET
-        """In bytes; the broker ends the connection on a larger one."""
+        self._largest_packet = _LARGEST_PACKET
         self.refused_subscription: str | None = None
         """The topic filter that the broker would not take, and why."""
         self._asked_for: dict[int | None, str] = {}
@@ -103,6 +104,10 @@ class Connection:
         except BaseException:
             self.close()
             raise
+
+    def takes(self, size: int) -> bool:
+        """Whether the broker takes a message with a payload of `size` bytes; it ends the connection on a larger one."""
+        return size + _ROOM_FOR_HEADER <= self._largest_packet
 
     def publish(self, topic: str, payload: str | bytes, qos: int = 1, *, retain: bool = False, schema: str = "") -> int:
         """Hands a message to the socket.
@@ -200,7 +205,7 @@ class Connection:
     def _on_connect(self, _client: object, _data: object, _flags: object, reason: ReasonCode, more: object) -> None:
         self._answer = reason
         self.receive_maximum = getattr(more, "ReceiveMaximum", _MOST_IN_FLIGHT)
-        self.largest_packet = getattr(more, "MaximumPacketSize", _LARGEST_PACKET)
+        self._largest_packet = getattr(more, "MaximumPacketSize", _LARGEST_PACKET)
 
     def _pass_on(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
         try:

@@ -27,15 +27,16 @@ CONFIRM_LIMIT_S = 30.0
 """A broker that answers but confirms nothing for this long is no better than one that is away."""
 POLL_S = 1.0
 THROTTLED_POLL_S = 0.05
-_ROOM_FOR_HEADER = 512
-"""Bytes of a packet beside its payload: topic, properties, lengths."""
 
 
 class Outlet(Protocol):
     """What a delivery needs of `edge.mqtt.connection.Connection`."""
 
     receive_maximum: int
-    largest_packet: int
+
+    def takes(self, size: int) -> bool:
+        """Whether a message with a payload of so many bytes may be handed over."""
+        ...
 
     def publish(self, topic: str, payload: str | bytes, qos: int = 1, *, retain: bool = False, schema: str = "") -> int:
         """Hands a message over; returns the number that its receipt will name."""
@@ -173,7 +174,7 @@ class Delivery:
     def _send(self, most: int) -> None:
         for message in self._outbox.batch(self._sent, most):
             self._sent = message.seq
-            if len(message.payload.encode()) + _ROOM_FOR_HEADER > self._outlet.largest_packet:
+            if not self._outlet.takes(len(message.payload.encode())):
                 log.error("message %d is larger than the broker takes, and dropped", message.seq)
                 self._outbox.drop(message.seq)
                 continue

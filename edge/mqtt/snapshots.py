@@ -19,7 +19,6 @@ log = logging.getLogger(__name__)
 
 EXPIRY_S = 300
 """How long a broker may keep a snapshot for a subscriber that is away: it says what is at the door now."""
-_ROOM_FOR_HEADER = 512
 
 
 class Snapshots:
@@ -77,7 +76,7 @@ class Snapshots:
         except (cv2.error, MemoryError) as error:
             log.warning("source %s: no snapshot: %s", view.source, str(error) or "out of memory")
             return
-        if len(jpeg) + _ROOM_FOR_HEADER <= connection.largest_packet:
+        if connection.takes(len(jpeg)):
             connection.publish_picture(self._topics.of(f"snapshot/{view.source}"), jpeg, EXPIRY_S)
 
     def _is_shown(self, view: View) -> bool:

@@ -32,26 +32,29 @@ def _with_manifest(run: RunFolder, model: Path, like: Path, samples: Sequence[Sa
     return other
 
 
-def test_a_run_without_a_test_part_is_reported(
-    tiny_run: RunFolder, tiny_model: Path, tiny_manifest: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("name", "tested", "drawings", "says"),
+    [
+        ("no_test", (), 1, "The test part has no real faces with a label."),
+        ("one_class", ("mask",), 3, "All real faces of test are mask"),
+    ],
+)
+def test_a_run_whose_test_part_lacks_a_class_or_both_is_reported(
+    tiny_run: RunFolder,
+    tiny_model: Path,
+    tiny_manifest: Path,
+    tmp_path: Path,
+    name: str,
+    tested: tuple[str, ...],
+    drawings: int,
+    says: str,
 ) -> None:
-    samples = [sample for sample in read_manifest(tiny_manifest) if sample.split != "test"]
-    run = _with_manifest(tiny_run, tiny_model, tiny_manifest, samples, "no_test")
+    samples = [s for s in read_manifest(tiny_manifest) if s.split != "test" or s.label in tested]
+    run = _with_manifest(tiny_run, tiny_model, tiny_manifest, samples, name)
     write_report(run, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
-    assert text.count('src="data:image/png') == 1
-    assert "The test part has no real faces with a label." in text
-
-
-def test_a_run_whose_test_part_has_one_class_is_reported(
-    tiny_run: RunFolder, tiny_model: Path, tiny_manifest: Path, tmp_path: Path
-) -> None:
-    samples = [s for s in read_manifest(tiny_manifest) if s.split != "test" or s.label == "mask"]
-    run = _with_manifest(tiny_run, tiny_model, tiny_manifest, samples, "one_class")
-    write_report(run, tmp_path / "report.html")
-    text = (tmp_path / "report.html").read_text()
-    assert text.count('src="data:image/png') == 3
-    assert "All real faces of test are mask" in text
+    assert text.count('src="data:image/png') == drawings
+    assert says in text
 
 
 def test_a_run_that_was_never_trained_here_is_reported(

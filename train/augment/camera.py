@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
+Fault = Callable[[Pixels, np.random.Generator], Pixels]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,7 @@ def degraded(image: Pixels, camera: Camera, rng: np.random.Generator) -> Pixels:
     Returns:
         The same shape.
     """
-    size = image.shape[1], image.shape[0]
-    for chance, fault in (
+    faults = (
         (camera.light, _relit),
         (camera.cast, _cast),
         (camera.haze, hazy),
@@ -57,7 +58,14 @@ def degraded(image: Pixels, camera: Camera, rng: np.random.Generator) -> Pixels:
         (camera.grey, grey),
         (camera.video, of_a_video),
         (camera.jpeg, recompressed),
-    ):
+    )
+    return with_faults(image, faults, rng)
+
+
+def with_faults(image: Pixels, faults: Sequence[tuple[float, Fault]], rng: np.random.Generator) -> Pixels:
+    """Applies each fault as often as its chance says, in order, and brings what has become smaller back to its size."""
+    size = image.shape[1], image.shape[0]
+    for chance, fault in faults:
         if rng.random() < chance:
             image = fault(image, rng)
     if image.shape[1] < size[0]:
@@ -104,7 +112,11 @@ def hazy(image: Pixels, rng: np.random.Generator) -> Pixels:
 def _blurred(image: Pixels, rng: np.random.Generator) -> Pixels:
     if rng.random() < 0.5:
         return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 2.6)), np.uint8)
-    length = int(rng.integers(3, 12))
+    return smeared(image, int(rng.integers(3, 12)), rng)
+
+
+def smeared(image: Pixels, length: int, rng: np.random.Generator) -> Pixels:
+    """As if camera or people had moved by `length` pixels in some direction."""
     kernel = np.zeros((length, length), np.float32)
     half = (length - 1) / 2
     angle = rng.uniform(0, np.pi)

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
-from train.augment.camera import dark, few_pixels, grey, hazy, noisy, of_a_video, recompressed
+from train.augment.camera import (
+    dark,
+    few_pixels,
+    grey,
+    hazy,
+    noisy,
+    of_a_video,
+    recompressed,
+    smeared,
+    with_faults,
+)
 
 if TYPE_CHECKING:
     from edge.vision.geometry import Image
@@ -23,13 +33,7 @@ def disturb(image: Image, rng: np.random.Generator) -> Image:
     Returns:
         BGR of the same shape.
     """
-    size = image.shape[1], image.shape[0]
-    for chance, effect in _EFFECTS:
-        if rng.random() < chance:
-            image = effect(image, rng)
-    if image.shape[1] < size[0]:
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
-    return image
+    return with_faults(image, _EFFECTS, rng)
 
 
 def _tone(image: Image, rng: np.random.Generator) -> Image:
@@ -47,15 +51,7 @@ def _out_of_focus(image: Image, rng: np.random.Generator) -> Image:
 
 
 def _motion(image: Image, rng: np.random.Generator) -> Image:
-    """Smears along a line of three to seven pixels."""
-    length = int(rng.choice([3, 5, 7]))
-    kernel = np.zeros((length, length), np.float32)
-    middle = (length // 2, length // 2)
-    angle = rng.uniform(0, np.pi)
-    reach = np.array([np.cos(angle), np.sin(angle)]) * (length // 2)
-    start, end = np.round(middle - reach).astype(int), np.round(middle + reach).astype(int)
-    cv2.line(kernel, tuple(int(v) for v in start), tuple(int(v) for v in end), 1.0)
-    return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()), np.uint8)
+    return smeared(image, int(rng.choice([3, 5, 7])), rng)
 
 
 def _coarse(image: Image, rng: np.random.Generator) -> Image:

@@ -138,7 +138,8 @@ def export_run(
     lost = results["float"]["ap50"] - results["int8"]["ap50"]
     if lost > _WORST_LOSS:
         raise ModelError(
-            f"int8 loses {lost:.3f} of AP at IoU 0.5, more than {_WORST_LOSS}: tune with fake quantisation"
+            f"int8 loses {lost:.3f} of AP at IoU 0.5, more than {_WORST_LOSS}: "
+            "train at a lower rate, or keep more of what the run began with (--keep)"
         )
     metrics = {"val": rounded(results["int8"]), "val_float": rounded(results["float"])}
     export.write(content, export.card(content, size, provenance, metrics), output)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from zipfile import ZipFile
@@ -123,20 +123,22 @@ def test_a_part_without_photos_is_refused(data: Path) -> None:
         read_photos(data, "val")
 
 
-@pytest.mark.parametrize("content", [None, b"{", b"\xff"], ids=["missing", "broken", "no text"])
-@pytest.mark.parametrize("name", ["detection/annotations.json", "detection/photos.zip"])
-def test_photos_that_cannot_be_read_are_named(data: Path, name: str, content: bytes | None) -> None:
+@pytest.mark.parametrize("content", [None, b"{", b"path,label\n", b"\xff"], ids=["missing", "JSON", "CSV", "no text"])
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("detection/annotations.json", read_photos),
+        ("detection/photos.zip", read_photos),
+        ("MANIFEST.csv", read_face_free),
+        ("detection/no_face.zip", read_face_free),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(
+    data: Path, name: str, read: Callable[[Path, str], list[Photo]], content: bytes | None
+) -> None:
     _spoil(data / name, content)
     with pytest.raises(UsageError, match=Path(name).name):
-        read_photos(data, "train")
-
-
-@pytest.mark.parametrize("content", [None, b"path,label\n", b"\xff"], ids=["missing", "broken", "no text"])
-@pytest.mark.parametrize("name", ["MANIFEST.csv", "detection/no_face.zip"])
-def test_face_free_photos_that_cannot_be_read_are_named(data: Path, name: str, content: bytes | None) -> None:
-    _spoil(data / name, content)
-    with pytest.raises(UsageError, match=Path(name).name):
-        read_face_free(data, "train")
+        read(data, "train")
 
 
 def _spoil(path: Path, content: bytes | None) -> None:
