@@ -1,14 +1,16 @@
-"""What the benchmarks run beside the daemon, and what they read of a process: a broker, cameras, /proc."""
+"""What the benchmarks run, and what they read of a process: a broker, a subscriber, cameras, the daemon, /proc."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -115,6 +117,35 @@ def serve_mjpeg(
     Server(("127.0.0.1", port), Handler).serve_forever()
 
 
+class CameraServer:
+    """A process that serves pictures on a port of its own, and can be killed and started again.
+
+    Args:
+        serve: what it runs: a function of a module, for the process is spawned. Is given the port first.
+        arguments: what else `serve` is given.
+    """
+
+    def __init__(self, serve: Callable[..., None], *arguments: object) -> None:
+        self.port = free_port()
+        self._serve = serve
+        self._arguments = arguments
+        self.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid or 0
+
+    def start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._process = context.Process(target=self._serve, args=(self.port, *self._arguments), daemon=True)
+        self._process.start()
+        wait_for(lambda: accepts(self.port), 60, "the camera server starts")
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join(5)
+
+
 @contextmanager
 def started(command: list[str], out: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A child whose output goes to a file; ended with the block."""
@@ -130,6 +161,46 @@ def started(command: list[str], out: Path) -> Iterator[subprocess.Popen[bytes]]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def subscribed(
+    broker: int, client: str, topics: Sequence[str], options: Sequence[str], out: Path
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """mosquitto_sub with a session at QoS 1, for the block.
+
+    Args:
+        broker: its port on loopback.
+        client: the id that the session belongs to.
+        topics: filters.
+        options: of mosquitto_sub, such as the version of MQTT and the form of a line.
+        out: gets a line for each message as soon as it is there.
+    """
+    session = ["-h", "127.0.0.1", "-p", str(broker), "-q", "1", "-c", "-i", client]
+    filters = [part for topic in topics for part in ("-t", topic)]
+    return started(["stdbuf", "-oL", "mosquitto_sub", *session, *filters, *options], out)
+
+
+def started_daemon(
+    folder: Path, device: str, broker: int, cameras: Sequence[str], more: str = ""
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """The daemon, for the block; it writes warnings into daemon.log.
+
+    Args:
+        folder: for its configuration, its state and its log.
+        device: its id.
+        broker: the port of the broker on loopback.
+        cameras: their addresses; they are named camera-0, camera-1 and so on.
+        more: further tables of the configuration, as TOML.
+    """
+    sources = [
+        f'[[sources]]\nname = "camera-{number}"\nkind = "camera"\nurl = "{url}"\nmax_fps = 120'
+        for number, url in enumerate(cameras)
+    ]
+    head = f'device_id = "{device}"\nstate_dir = "{folder / "state"}"'
+    mqtt = f'[mqtt]\nhost = "127.0.0.1"\nport = {broker}\n[log]\nlevel = "warning"'
+    config = folder / "maskgate.toml"
+    config.write_text("\n".join([head, *sources, more, mqtt]))
+    return started([sys.executable, "-m", "edge", "run", "--config", str(config)], folder / "daemon.log")
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,7 +15,7 @@ import cv2
 import numpy as np
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
-from processes import Broker, accepts, free_port, serve_mjpeg, started, wait_for
+from processes import Broker, CameraServer, accepts, free_port, serve_mjpeg, started, started_daemon, wait_for
 
 from edge.sources.demo import masked, portrait
 from edge.vision.geometry import Image
@@ -125,9 +123,8 @@ def at_work(scene: Scene, cameras: int, stream: Stream = "MJPEG") -> Iterator[Ru
                 client.connect("127.0.0.1", broker.port)
                 client.subscribe("maskgate/stage/#", qos=1)
                 client.loop_start()
-                config = _write_config(folder, broker.port, address, cameras)
-                command = [sys.executable, "-m", "edge", "run", "--config", str(config)]
-                with started(command, folder / "daemon.log") as daemon:
+                urls = [f"{address}{number}" for number in range(cameras)]
+                with started_daemon(folder, "stage", broker.port, urls) as daemon:
                     wait_for(lambda: heard.status.get("state") == "running", 30, "the daemon runs")
                     yield Run(daemon.pid, cameras_pid, heard, shown)
                 wait_for(lambda: heard.status.get("state") == "stopping", 10, "the daemon says that it stops")
@@ -140,15 +137,11 @@ def at_work(scene: Scene, cameras: int, stream: Stream = "MJPEG") -> Iterator[Ru
 @contextmanager
 def _mjpeg(scene: Scene, _cameras: int, _folder: Path, shown: Path) -> Iterator[tuple[int, str]]:
     """The process that serves, and the address of its cameras up to their number."""
-    port = free_port()
-    server = multiprocessing.get_context("spawn").Process(target=_send_jpegs, args=(port, scene, shown), daemon=True)
-    server.start()
+    server = CameraServer(_send_jpegs, scene, shown)
     try:
-        wait_for(lambda: accepts(port), 60, "the cameras start")
-        yield server.pid or 0, f"http://127.0.0.1:{port}/"
+        yield server.pid, f"http://127.0.0.1:{server.port}/"
     finally:
         server.kill()
-        server.join(5)
 
 
 def _send_jpegs(port: int, scene: Scene, shown: Path) -> None:
@@ -175,15 +168,3 @@ def _rtsp(scene: Scene, cameras: int, folder: Path, shown: Path) -> Iterator[tup
     with started(command, folder / "cameras.log") as server:
         wait_for(lambda: accepts(port), 30, "the cameras start")
         yield server.pid, f"rtsp://127.0.0.1:{port}/"
-
-
-def _write_config(folder: Path, broker: int, address: str, cameras: int) -> Path:
-    sources = [
-        f'[[sources]]\nname = "camera-{n}"\nkind = "camera"\nurl = "{address}{n}"\nmax_fps = 120'
-        for n in range(cameras)
-    ]
-    head = f'device_id = "stage"\nstate_dir = "{folder / "state"}"'
-    mqtt = f'[mqtt]\nhost = "127.0.0.1"\nport = {broker}\n[log]\nlevel = "warning"'
-    config = folder / "maskgate.toml"
-    config.write_text("\n".join([head, *sources, mqtt]))
-    return config
