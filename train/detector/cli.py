@@ -43,6 +43,9 @@ def detector() -> None:
 @click.option("--start", type=_FILE, help="Weights to go on from, instead of the ImageNet trunk.")
 @click.option("--traps", type=_FILE, help="False alarms to paste, from `mine`.")
 @click.option("--objects", type=_FOLDER, help="Folder of PNG files with transparency that show no face, to paste.")
+@click.option(
+    "--as-int8", is_flag=True, help="Fake quantization: learn with the rounding of the int8 file; needs --start."
+)
 def fit(
     data: Path,
     run: Path,
@@ -56,12 +59,15 @@ def fit(
     start: Path | None,
     traps: Path | None,
     objects: Path | None,
+    as_int8: bool,  # noqa: FBT001 - click passes options by name
 ) -> None:
     """Trains on the train part of DATA; goes on where RUN was interrupted."""
     from train.detector.fit import FitOptions
     from train.detector.fit import fit as run_fit
 
     _check_multiple("--size", size)
+    if as_int8 and not start:
+        raise UsageError("--as-int8 is for a network that has learned already: give its weights with --start")
     options = FitOptions(
         steps=steps,
         batch=batch,
@@ -71,6 +77,7 @@ def fit(
         start=start,
         traps=traps,
         objects=objects,
+        as_int8=as_int8,
         command=_command(),
     )
     click.echo(run_fit(data, teacher, weights, run, options))

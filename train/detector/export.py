@@ -16,10 +16,12 @@ from edge.errors import ModelError
 from edge.vision.face_detector import Letterbox
 from train.architectures import SYMMETRIC
 from train.detector.architecture import STRIDES, build
+from train.detector.data import read_photos
 from train.detector.float_detector import BACKGROUND, ENLARGE, LEVELS, decoding
 from train.safety import check_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -34,6 +36,9 @@ SUREST: Final = 6.0
 
 _PHOTO_WIDTH: Final = 320
 """Pixels: an input that has several times that width is calibrated on as many photos side by side, too."""
+
+_SHOWN_PHOTOS: Final = 128
+_BATCH: Final = 8
 
 _LICENCE: Final = (
     "Apache-2.0. Trained on pictures from public repositories, most of which state no clear licence (docs/detector.md "
@@ -134,6 +139,18 @@ def calibration_pictures(photos: list[Photo], size: tuple[int, int], count: int,
         rows = [np.hstack([box(photos[int(next(order))].pixels())[0] for _ in range(across)]) for _ in range(across)]
         pictures.append(np.vstack(rows))
     return pictures
+
+
+def training_batches(data: Path, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+    """Batches of eight training photos as the finished detector sees them, RGB, always the same.
+
+    Args:
+        data: the folder of MANIFEST.csv.
+        size: (height, width) in pixels at which the photos are shown.
+    """
+    pictures = calibration_pictures(read_photos(data, "train"), size, _SHOWN_PHOTOS, seed=1)
+    for at in range(0, len(pictures), _BATCH):
+        yield np.stack(pictures[at : at + _BATCH])
 
 
 def checked_outputs(content: bytes, size: tuple[int, int]) -> list[str]:

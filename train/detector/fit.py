@@ -7,11 +7,14 @@ import logging
 import math
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edge.errors import UsageError
 from train.detector.architecture import build, load_trunk
+from train.detector.export import training_batches
+from train.detector.fake_quantisation import rounded_kernel, rounding_twin
 from train.detector.feeder import Feeder
 from train.detector.loss import DetectorLoss
 from train.detector.material import gather
@@ -19,6 +22,11 @@ from train.detector.sampler import Mix
 from train.detector.stem import imitate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from train.detector.feeder import Batch
     from train.detector.material import Material
     from train.detector.paste import Cutout
@@ -38,6 +46,9 @@ _CHECKPOINT_EVERY: Final = 100
 
 _CURE: Final = "begin anew with another -o, or delete the folder"
 _AVERAGE_DECAY: Final = 0.9985
+_SHOWN: Final = (288, 384)
+"""Height and width in pixels at which photos are shown to measure how large activations get."""
+
 _LOG_EVERY: Final = 100
 _CLIP_NORM: Final = 20.0
 _TRUNK_SHARE: Final = 0.5
@@ -60,6 +71,7 @@ class FitOptions:
         start: weights to go on from; None begins with the ImageNet trunk.
         traps: file of false alarms (`train.detector.traps`) to paste, None for none.
         objects: folder of cut-out objects (`train.detector.objects`) to paste, None for none.
+        as_int8: whether to compute with the rounding of the int8 file (`train.detector.fake_quantisation`).
         command: how the run was started, for the card.
     """
 
@@ -74,6 +86,7 @@ class FitOptions:
     start: Path | None = None
     traps: Path | None = None
     objects: Path | None = None
+    as_int8: bool = False
     command: str = ""
 
 
@@ -103,6 +116,8 @@ class Trainer:
         self.step = tf.Variable(0, dtype=tf.int64)
         parts = {"model": self.model, "average": self.average, "new": self._new, "old": self._old, "step": self.step}
         self._manager = tf.train.CheckpointManager(tf.train.Checkpoint(**parts), str(run / _CHECKPOINTS), max_to_keep=2)
+        self._forward = partial(self.model, training=True)
+        self._rounded_kernels: list[Any] = []
         self._learn = tf.function(self._one_step)
 
     def resume(self) -> bool:
@@ -125,6 +140,15 @@ class Trainer:
     def save(self) -> None:
         """Writes a checkpoint."""
         self._manager.save()
+
+    def compute_as_int8(self, pictures: Iterable[NDArray[np.uint8]]) -> None:
+        """Learns from now on with the rounding of the int8 file; to be called before the first step.
+
+        Args:
+            pictures: RGB batches (n, height, width, 3) that show how large activations get.
+        """
+        self._forward = partial(rounding_twin(self.model, pictures), training=False)
+        self._rounded_kernels = [each for each in self.model.trainable_variables if len(each.shape) == 4]
 
     def begin_average(self) -> None:
         """Sets the running average to the present weights."""
@@ -157,10 +181,15 @@ class Trainer:
         import tensorflow as tf
 
         images = tf.cast(pixels, tf.float32) / 127.5 - 1
+        exact = [tf.identity(kernel) for kernel in self._rounded_kernels]
+        for kernel, value in zip(self._rounded_kernels, exact, strict=True):
+            kernel.assign(rounded_kernel(value))
         with tf.GradientTape() as tape:
-            score, box = self._loss(self.model(images, training=True), faces, ignored)
+            score, box = self._loss(self._forward(images), faces, ignored)
             total = score + box
         gradients = tape.gradient(total, self._rest + self._trunk)
+        for kernel, value in zip(self._rounded_kernels, exact, strict=True):
+            kernel.assign(value)
         gradients, _ = tf.clip_by_global_norm(gradients, _CLIP_NORM)
         self._new.apply_gradients(zip(gradients[: len(self._rest)], self._rest, strict=True))
         self._old.apply_gradients(zip(gradients[len(self._rest) :], self._trunk, strict=True))
@@ -203,6 +232,8 @@ def fit(data: Path, teacher: Path, weights: Path, run: Path, options: FitOptions
         log.info("going on from step %d", int(trainer.step))
     else:
         _begin(trainer, material, weights, run)
+    if options.as_int8:
+        trainer.compute_as_int8(training_batches(data, _SHOWN))
     _loop(trainer, material, traps, run)
     trainer.average.save_weights(str(run / AVERAGE_FILE))
     return run / AVERAGE_FILE

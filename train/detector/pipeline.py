@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from edge.errors import ModelError, UsageError
 from edge.vision.face_detector import MaskAwareFaceDetector
 from train.detector import export
@@ -32,7 +30,6 @@ log = logging.getLogger(__name__)
 DEFAULT_SCORE = 0.5
 _CALIBRATION_OVERLAP = 0.35
 _CALIBRATION_PICTURES = 250
-_THAW_PICTURES = 128
 _WORST_LOSS = 0.01
 """AP at IoU 0.5 that the int8 file may lose against the network it was made from."""
 

@@ -46,6 +46,7 @@ def _run(line: str) -> None:
         ("export begun -o x.tflite --data none --width 100", "--width: expected a multiple of 32, got 100"),
         ("export begun -o x.tflite --data none --height 33", "--height: expected a multiple of 32, got 33"),
         ("fit none -o run --teacher yunet.onnx --weights yunet.onnx --size 72", "--size: expected a multiple of 32"),
+        ("fit none -o run --teacher yunet.onnx --weights yunet.onnx --as-int8", "--as-int8 is for a network that has"),
         ("mine begun -o x.npz --data none --teacher yunet.onnx", "begun has no average.weights.h5"),
         ("mine begun -o x --data none --teacher yunet.onnx", "x: the name of a file of false alarms ends in .npz"),
         ("mine broken.weights.h5 -o x.npz --data none --teacher yunet.onnx", "broken.weights.h5 holds no weights"),
