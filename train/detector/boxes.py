@@ -22,6 +22,12 @@ BARE: Final = 1
 INCORRECT: Final = 2
 """Kinds of a face; a mask worn below the nose or under the chin is of a kind of its own."""
 
+UNTOLD: Final = 3
+DOUBTFUL: Final = 4
+NOTHING: Final = 5
+"""What only a second look says (`train.detector.second_look`): a face of which cannot be told what it wears; perhaps a
+face; and no face, whatever a detector took it for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Margins:

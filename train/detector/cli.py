@@ -89,16 +89,13 @@ def fit(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The .tflite file."
 )
 @click.option("--data", type=_FOLDER, required=True, help=_DATA_HELP)
-@click.option("--teacher", type=_FILE, help=_TEACHER_HELP)
 @click.option("--width", type=click.IntRange(32), default=384, show_default=True, help="Of the input, pixels.")
 @click.option("--height", type=click.IntRange(32), default=288, show_default=True, help="Of the input, pixels.")
 @click.option("--version", default="1", show_default=True, help="For the card.")
 @click.option(
     "--keep", type=click.FloatRange(0, 1), default=0, show_default=True, help="Share of what the run began with."
 )
-def export(
-    run: Path, output: Path, data: Path, teacher: Path | None, width: int, height: int, version: str, keep: float
-) -> None:
+def export(run: Path, output: Path, data: Path, width: int, height: int, version: str, keep: float) -> None:
     """Makes the int8 file and its card of RUN, and holds it against the float network on the validation part."""
     from train.detector.evaluate import table
     from train.detector.export import Provenance
@@ -118,7 +115,7 @@ def export(
         weights="MobileNetV2 alpha 0.35, ImageNet, blocks 3 to 16",
     )
     weights = finished_weights(run, options["start"], keep)
-    click.echo(table(export_run(weights, output, data, teacher, (height, width), provenance)))
+    click.echo(table(export_run(weights, output, data, (height, width), provenance)))
 
 
 @detector.command()
@@ -156,7 +153,6 @@ def thaw(model: Path, output: Path, data: Path) -> None:
 @click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
 @click.option("--yunet", type=_FILE, help="YuNet .onnx to compare with.")
 @click.option("--blazeface", type=_FILE, help="BlazeFace .tflite to compare with.")
-@click.option("--cache", type=click.Path(path_type=Path, file_okay=False), default=Path("runs/detector-cache"))
 @click.option("--json", "output", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures there.")
 @click.option("--into-card", is_flag=True, help="Write all figures into the model's card.")
 def evaluate(
@@ -165,7 +161,6 @@ def evaluate(
     split: str,
     yunet: Path | None,
     blazeface: Path | None,
-    cache: Path,
     output: Path | None,
     into_card: bool,  # noqa: FBT001 - click passes options by name
 ) -> None:
@@ -173,7 +168,7 @@ def evaluate(
     from train.detector.evaluate import table
     from train.detector.pipeline import evaluate_file, with_metrics
 
-    results = evaluate_file(model, data, split, yunet, blazeface, cache)
+    results = evaluate_file(model, data, split, yunet, blazeface)
     click.echo(table(results))
     if output:
         figures = {name: _without_nan(row) for name, row in results.items()}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
-from train.detector.boxes import BARE, MASK, Boxes, sizes
+from train.detector.boxes import BARE, DOUBTFUL, MASK, Boxes, sizes
 from train.detector.metrics import MIN_SIZE, SIZE_BANDS, Answer, curve
+from train.detector.second_look import completed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +105,6 @@ def answers(
     findings: Findings,
     wanted: Callable[[Photo], NDArray[np.bool_]],
     truth: Callable[[Photo], Boxes] = lambda photo: photo.given,
-    extra: dict[str, Boxes] | None = None,
 ) -> list[Answer]:
     """Pairs findings with the truth.
 
@@ -112,25 +112,16 @@ def answers(
         findings: of a detector.
         wanted: for a photo, which of its faces are asked for.
         truth: which boxes are held true: as published, or by our rule.
-        extra: by photo name, further faces that may be found or not.
     """
-    result = []
-    for photo, boxes, scores in zip(findings.photos, findings.boxes, findings.scores, strict=True):
-        open_boxes = (extra or {}).get(photo.name, np.zeros((0, 4), np.float32))
-        result.append(
-            Answer(
-                boxes,
-                scores,
-                np.concatenate([truth(photo), open_boxes]).astype(np.float32),
-                np.concatenate([wanted(photo), np.zeros(len(open_boxes), bool)]),
-            )
-        )
-    return result
+    return [
+        Answer(boxes, scores, truth(photo), wanted(photo))
+        for photo, boxes, scores in zip(findings.photos, findings.boxes, findings.scores, strict=True)
+    ]
 
 
 def all_faces(photo: Photo) -> NDArray[np.bool_]:
     """Faces large enough to be asked for."""
-    return np.asarray(sizes(photo.given) >= MIN_SIZE, bool)
+    return np.asarray((sizes(photo.given) >= MIN_SIZE) & (photo.kinds != DOUBTFUL), bool)
 
 
 def of_kind(kind: int) -> Callable[[Photo], NDArray[np.bool_]]:
@@ -143,18 +134,24 @@ def of_size(least: float, most: float) -> Callable[[Photo], NDArray[np.bool_]]:
     return lambda photo: np.asarray((sizes(photo.given) >= least) & (sizes(photo.given) < most), bool)
 
 
-def summary(findings: Findings, face_free: Findings, extra: dict[str, Boxes] | None = None) -> dict[str, float]:
+def with_all_faces(findings: Findings) -> Findings:
+    """The same findings, held against the boxes as published and what a second look saw besides."""
+    return replace(findings, photos=[completed(photo) for photo in findings.photos])
+
+
+def summary(findings: Findings, face_free: Findings) -> dict[str, float]:
     """All figures of a detector.
 
     Args:
         findings: on photos with faces.
         face_free: on photos without.
-        extra: faces that nobody boxed but a second opinion sees; if given, figures that leave them open come too.
 
     Returns:
         By name: `ap50`, `ap35` with `_mask`, `_bare` and `_16`, `_32`, `_64` for the size bands; `ap50_rule` and so on
-        against the boxes by our rule; `recall` and `precision` at the default score (IoU 0.35); `alarms`, false boxes
-        at the default score for a face-free photo, and `alarmed`, the share of these with one.
+        against the boxes by our rule; `recall` and `precision` at the default score (IoU 0.35); `ap35_completed`,
+        `recall_completed` and so on against all faces, those that nobody had boxed included (IoU 0.35 only: their
+        boxes are the detectors' own); `alarms`, false boxes at the default score for a face-free photo, and `alarmed`,
+        the share of these with one.
     """
     score, figures = findings.contender.default_score, {}
     parts = {"": all_faces, "_mask": of_kind(MASK), "_bare": of_kind(BARE)}
@@ -166,11 +163,14 @@ def summary(findings: Findings, face_free: Findings, extra: dict[str, Boxes] | N
             if part in ("", "_mask", "_bare"):
                 by_rule = answers(findings, wanted, lambda photo: photo.boxes)
                 figures[f"{name}_rule"] = curve(by_rule, least).average_precision()
-                if extra is not None:
-                    left_open = curve(answers(findings, wanted, extra=extra), least)
-                    figures[f"{name}_open"] = left_open.average_precision()
         figures[f"recall{part}"] = curve(answers(findings, wanted), OVERLAPS[1]).recall_at(score)
-    figures["precision"] = curve(answers(findings, all_faces, extra=extra), OVERLAPS[1]).precision_at(score)
+    figures["precision"] = curve(answers(findings, all_faces), OVERLAPS[1]).precision_at(score)
+    everybody = with_all_faces(findings)
+    for part in ("", "_mask", "_bare"):
+        of_all = curve(answers(everybody, parts[part]), OVERLAPS[1])
+        figures[f"ap35{part}_completed"] = of_all.average_precision()
+        figures[f"recall{part}_completed"] = of_all.recall_at(score)
+    figures["precision_completed"] = curve(answers(everybody, all_faces), OVERLAPS[1]).precision_at(score)
     counts = [int((scores >= score).sum()) for scores in face_free.scores]
     figures["alarms"] = float(np.mean(counts)) if counts else float("nan")
     figures["alarmed"] = float(np.mean([count > 0 for count in counts])) if counts else float("nan")

@@ -17,7 +17,7 @@ from train.detector.data import read_photos
 from train.detector.evaluate import compare, read_part, rounded
 from train.detector.fit import averaged_weights
 from train.detector.float_detector import FloatDetector
-from train.detector.measure import Contender, all_faces, answers, find
+from train.detector.measure import Contender, all_faces, answers, find, with_all_faces
 from train.detector.metrics import curve
 from train.detector.rivals import contenders
 from train.detector.traps import mine, save_traps
@@ -60,14 +60,9 @@ def file_contender(model: Path, name: str = "int8") -> Contender:
 
 
 def calibration_line(raw: Contender, part: Part) -> Line:
-    """Fits the scores on the validation part; faces that nobody boxed but the teacher sees do not count either way."""
-    seen, free = find(raw, part.photos), find(raw, part.face_free)
-    return platt(
-        [
-            curve(answers(seen, all_faces, extra=part.unboxed), _CALIBRATION_OVERLAP),
-            curve(answers(free, all_faces), _CALIBRATION_OVERLAP),
-        ]
-    )
+    """Fits the scores on the validation part, with all its faces."""
+    seen, free = with_all_faces(find(raw, part.photos)), find(raw, part.face_free)
+    return platt([curve(answers(each, all_faces), _CALIBRATION_OVERLAP) for each in (seen, free)])
 
 
 def finished_weights(run: Path, start: str | None, keep: float) -> Path:
@@ -102,7 +97,6 @@ def export_run(
     weights: Path,
     output: Path,
     data: Path,
-    teacher: Path | None,
     size: tuple[int, int],
     provenance: export.Provenance,
 ) -> dict[str, dict[str, float]]:
@@ -112,7 +106,6 @@ def export_run(
         weights: from `finished_weights`, in the folder of a run.
         output: the .tflite file.
         data: the folder of MANIFEST.csv.
-        teacher: YuNet's .onnx, for faces that nobody boxed.
         size: input (height, width) in pixels.
         provenance: for the card.
 
@@ -123,7 +116,7 @@ def export_run(
         ModelError: the file breaks a rule of `export.checked_outputs`, or has lost more than one point of AP.
     """
     run = weights.parent
-    part = read_part(data, "val", teacher, run.parent / "detector-cache")
+    part = read_part(data, "val")
     line = calibration_line(float_contender(weights, size, Line()), part)
     log.info("new logit = %.3f * logit %+.3f", line.scale, line.shift)
     photos = read_photos(data, "train")
@@ -180,13 +173,11 @@ def thaw_file(model: Path, output: Path, data: Path, size: tuple[int, int]) -> N
     """
     from train.detector.thaw import thaw
 
-    pictures = export.calibration_pictures(read_photos(data, "train"), size, _THAW_PICTURES, seed=1)
-    batches = (np.stack(pictures[at : at + 8]) for at in range(0, len(pictures), 8))
-    thaw(model, batches).save_weights(str(output))
+    thaw(model, export.training_batches(data, size)).save_weights(str(output))
 
 
 def evaluate_file(
-    model: Path, data: Path, split: str, yunet: Path | None, blazeface: Path | None, cache: Path
+    model: Path, data: Path, split: str, yunet: Path | None, blazeface: Path | None
 ) -> dict[str, dict[str, float]]:
     """Measures a finished file and its rivals in one run.
 
@@ -194,11 +185,10 @@ def evaluate_file(
         model: the .tflite file.
         data: the folder of MANIFEST.csv.
         split: train, val or test.
-        yunet: YuNet's .onnx: a rival, and the second opinion on faces that nobody boxed.
+        yunet: YuNet's .onnx.
         blazeface: BlazeFace's .tflite.
-        cache: folder for the teacher's answers.
     """
-    part = read_part(data, split, yunet, cache)
+    part = read_part(data, split)
     ours = replace(file_contender(model), name=model.stem)
     return compare(part, [ours, *contenders(yunet, blazeface)])
 
