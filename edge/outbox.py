@@ -69,17 +69,19 @@ class Outbox:
         self._forgotten: set[FileKey] = set()
         """Files that are done with, likewise."""
 
-    def add(self, entries: Iterable[Entry], stamp: float | None) -> list[Entry]:
+    def add(self, entries: Iterable[Entry], stamp: float | None, lost: int = 0) -> list[Entry]:
         """Writes entries in one transaction and gives each message its `seq`.
 
         Args:
             entries: in the order in which they are to be published.
             stamp: seconds since 1970, None while the clock cannot be trusted: such messages never count as too old.
+            lost: how many messages before these there were and are not any more; their numbers are left out.
 
         Returns:
             The entries with their messages numbered.
         """
         with self._lock:
+            self._seq += lost
             numbered = self._numbered(entries)
             try:
                 if self.problem is not None:

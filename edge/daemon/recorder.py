@@ -47,6 +47,9 @@ class Recorder:
         self._dirty = False
         self._checkpoint_at = clock.monotonic()
         self.lost = 0
+        """Messages."""
+        self._passed_over = 0
+        """How many of them had their numbers."""
         self.turned_at = clock.monotonic()
         self._problems: dict[str, str] = {}
 
@@ -59,8 +62,7 @@ class Recorder:
         """Queues an entry; never blocks."""
         with self._changed:
             if len(self._waiting) >= QUEUE_LIMIT:
-                self._waiting.popleft()
-                self.lost += 1
+                self.lost += len(self._waiting.popleft().messages)
             self._waiting.append(entry)
             self._changed.notify()
 
@@ -96,10 +98,13 @@ class Recorder:
             with self._changed:
                 while self._waiting and len(entries) < BATCH:
                     entries.append(self._waiting.popleft())
+                lost = self.lost
             if not entries:
                 return
             self.turned_at = self._clock.monotonic()
-            numbered = self._outbox.add(entries, self._trusted_time())
+            # What was lost is older than what waits, so the gap comes first.
+            numbered = self._outbox.add(entries, self._trusted_time(), lost - self._passed_over)
+            self._passed_over = lost
             self._dirty = True
             if self._publisher is None:
                 self._outbox.confirm([message.seq for entry in numbered for message in entry.messages])

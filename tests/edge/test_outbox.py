@@ -283,6 +283,13 @@ def test_a_damaged_database_is_set_aside_and_a_new_one_begins(
     outbox.close()
 
 
+def test_the_numbers_of_messages_that_were_lost_on_the_way_are_left_out(outbox: Outbox) -> None:
+    add_events(outbox, 2)
+    outbox.add([Entry((an_event(),))], 1.0, lost=3)
+
+    assert seqs(outbox) == [1, 2, 6]
+
+
 def test_an_outbox_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "outbox.sqlite3"
     database = sqlite3.connect(path)
