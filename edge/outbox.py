@@ -4,7 +4,7 @@ Every message gets its `seq` here, one after the other without gaps, across rest
 record, its events, the fact that it is done) is one transaction: a kill at any moment leaves all of it or nothing.
 
 The log is written ahead without an fsync a commit (`synchronous=NORMAL`); `checkpoint`, called every two seconds,
-makes it last. A killed process loses nothing; a power cut can lose the last two seconds.
+makes it last, what has left the outbox too. A killed process loses nothing; a power cut can lose the last two seconds.
 
 While the disk refuses (full, read-only, gone) the same tables in memory take over, up to a limit, and `problem` says
 so; `recover` carries them to the disk once it is back.

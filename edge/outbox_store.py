@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 DISK, MEMORY = "main", "memory"
 """Names of the two databases of a connection; both have the same tables."""
+_WAL_LIMIT = 4 * 2**20
+"""In bytes. A log that has grown beyond it, while the disk was away say, is cut when it is begun anew. From one
+checkpoint to the next a backlog that goes out at full rate fills 3 MB."""
 _BOTH = f"(SELECT * FROM {DISK}.message UNION ALL SELECT * FROM {MEMORY}.message)"
 _FORMAT = 1
 _TABLES = """
@@ -76,6 +79,7 @@ class Store:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
+        self._durable_changes = -1  # a run that was killed may have left some too
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -175,8 +179,11 @@ class Store:
         self._db.execute(f"DELETE FROM {MEMORY}.file")
 
     def checkpoint(self) -> None:
-        """Makes everything durable: the one place that makes the disk work."""
-        self._db.execute(f"PRAGMA {DISK}.wal_checkpoint(PASSIVE)")
+        """Makes everything durable, deletions too, if there is anything: the one place that makes the disk work."""
+        changes = self._db.total_changes
+        if changes != self._durable_changes:
+            self._db.execute(f"PRAGMA {DISK}.wal_checkpoint(PASSIVE)")
+            self._durable_changes = changes
 
     def close(self) -> None:
         self._db.close()
@@ -221,6 +228,7 @@ def _open(name: str) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
         db.execute("PRAGMA wal_autocheckpoint=0")
+        db.execute(f"PRAGMA journal_size_limit={_WAL_LIMIT}")
         healthy = db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if healthy != "ok":
             raise sqlite3.DatabaseError(healthy)  # noqa: TRY301

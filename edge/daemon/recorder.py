@@ -44,7 +44,6 @@ class Recorder:
         self._clock = clock
         self._waiting: deque[Entry] = deque()
         self._changed = threading.Condition()
-        self._dirty = False
         self._checkpoint_at = clock.monotonic()
         self.lost = 0
         """Messages."""
@@ -105,7 +104,6 @@ class Recorder:
             # What was lost is older than what waits, so the gap comes first.
             numbered = self._outbox.add(entries, self._trusted_time(), lost - self._passed_over)
             self._passed_over = lost
-            self._dirty = True
             if self._publisher is None:
                 self._outbox.confirm([message.seq for entry in numbered for message in entry.messages])
             else:
@@ -123,9 +121,9 @@ class Recorder:
         if dropped:
             log.warning("outbox: %d of the oldest messages dropped at its limits", dropped)
         now = self._clock.monotonic()
-        if (self._dirty or dropped) and now - self._checkpoint_at >= CHECKPOINT_EVERY_S:
+        if now - self._checkpoint_at >= CHECKPOINT_EVERY_S:
+            self._checkpoint_at = now
             self._outbox.checkpoint()
-            self._dirty, self._checkpoint_at = False, now
         for folder in self._folders.values():
             if folder.on_done == "delete" or folder.name in self._problems:
                 self._end_files(folder)
@@ -157,4 +155,3 @@ class Recorder:
         elif not folder.finish(file.claim, file.failed, file.record):
             log.info("source %s: %s has left .processing before", folder.name, file.claim)
         self._outbox.forget_file(file.source, file.claim)
-        self._dirty = True

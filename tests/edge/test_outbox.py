@@ -283,6 +283,34 @@ def test_a_damaged_database_is_set_aside_and_a_new_one_begins(
     outbox.close()
 
 
+def test_a_log_that_has_grown_is_cut_again(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox.sqlite3", 100_000, 3600)
+    log = tmp_path / "outbox.sqlite3-wal"
+    add_events(outbox, 10_000)
+    assert log.stat().st_size > 5 * 2**20
+
+    outbox.checkpoint()
+    add_events(outbox, 1)
+
+    assert log.stat().st_size <= 4 * 2**20
+    outbox.close()
+
+
+def test_nothing_is_brought_to_the_disk_while_nothing_happens(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.sqlite3"
+    outbox = Outbox(path, 100, 3600)
+    add_events(outbox, 1)
+    outbox.checkpoint()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA wal_autocheckpoint=0")
+        other.execute("UPDATE counter SET value = 7 WHERE name = 'dropped'")
+        other.commit()
+        before = path.read_bytes()
+        outbox.checkpoint()
+        assert path.read_bytes() == before
+    outbox.close()
+
+
 def test_the_numbers_of_messages_that_were_lost_on_the_way_are_left_out(outbox: Outbox) -> None:
     add_events(outbox, 2)
     outbox.add([Entry((an_event(),))], 1.0, lost=3)
