@@ -7,7 +7,8 @@ The log is written ahead without an fsync a commit (`synchronous=NORMAL`); `chec
 makes it last, what has left the outbox too. A killed process loses nothing; a power cut can lose the last two seconds.
 
 While the disk refuses (full, read-only, gone) the same tables in memory take over, up to a limit, and `problem` says
-so; `recover` carries them to the disk once it is back.
+so; `recover` carries them to the disk once it is back. A database that cannot be read any more is left at once, and
+looked at by `recover` as at a start: one that is damaged is set aside, with what waited in it, and a new one begins.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from edge.messages import Event, PublishedImage
-from edge.outbox_store import DISK, MEMORY, FileDone, FileKey, Stored, file_key, open_store
+from edge.outbox_store import DISK, MEMORY, FileDone, FileKey, Store, Stored, file_key
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,7 @@ MEMORY_LIMIT = 10_000
 _ASK_LIMIT_S = 0.2
 
 Message = Event | PublishedImage
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,11 @@ class Outbox:
         self._max_messages = max_messages
         self._max_age_s = max_age_s
         self._lock = threading.Lock()
-        self._store, self.problem = open_store(path)
+        self._store = Store(path)
+        self.problem = self._store.problem
         self._has_disk = self.problem is None
+        if self.problem is not None:
+            log.error("%s", self.problem)
         self._seq = self._store.counter("seq")
         self._dropped = self._store.counter("dropped")
         self._pending: tuple[int, float | None] = (0, None)
@@ -95,7 +101,7 @@ class Outbox:
     def batch(self, after: int, limit: int) -> list[Stored]:
         """The next messages with a `seq` above `after`, in order."""
         with self._lock:
-            found = self._store.messages(after, limit + len(self._confirmed))
+            found = self._ask(lambda: self._store.messages(after, limit + len(self._confirmed)))
             return [message for message in found if message.seq not in self._confirmed][:limit]
 
     def confirm(self, seqs: Sequence[int]) -> None:
@@ -156,7 +162,7 @@ class Outbox:
         """
         if self._lock.acquire(timeout=_ASK_LIMIT_S):
             try:
-                number, oldest = self._store.waiting()
+                number, oldest = self._ask(self._store.waiting)
                 self._pending = max(0, number - len(self._confirmed)), oldest
             finally:
                 self._lock.release()
@@ -180,9 +186,14 @@ class Outbox:
             if self.problem is None or not self._has_disk:
                 return
             try:
+                if self._store.problem is not None:
+                    self._store.take_up_file()
+                if self._store.problem is not None:
+                    return
                 with self._store.transaction():
                     self._store.move_to_disk()
                     self._store.set_counter("seq", self._seq)
+                    self._store.set_counter("dropped", self._dropped)
             except sqlite3.Error:
                 return  # it is still so; the problem has been told
             self.problem = None
@@ -215,7 +226,7 @@ class Outbox:
 
     def _files(self, source: str, *, published: bool) -> list[FileDone]:
         with self._lock:
-            files = self._store.files(source, published=published)
+            files = self._ask(lambda: self._store.files(source, published=published))
             return [file for file in files if file_key(source, file.claim) not in self._forgotten]
 
     def _delete_confirmed(self) -> None:
@@ -224,13 +235,22 @@ class Outbox:
             self._store.delete_messages(DISK, self._confirmed)
             self._confirmed.clear()
         if self._confirmed:
-            self._confirmed &= self._store.seqs(DISK)
+            self._confirmed &= self._ask(lambda: self._store.seqs(DISK))
 
     def _delete_forgotten(self) -> None:
         self._store.delete_files(MEMORY, self._forgotten)
         with self._degrading():
             self._store.delete_files(DISK, self._forgotten)
             self._forgotten.clear()
+
+    def _ask(self, question: Callable[[], _Answer]) -> _Answer:
+        """What both databases answer; what memory answers where the disk cannot."""
+        try:
+            return question()
+        except sqlite3.Error as error:
+            self._degrade(error)
+            self._store.leave_file(str(error))
+            return question()
 
     @contextmanager
     def _degrading(self) -> Iterator[None]:
@@ -244,6 +264,8 @@ class Outbox:
         if self.problem is None:
             self.problem = f"outbox: {error}; up to {MEMORY_LIMIT} messages are kept in memory"
             log.error("%s", self.problem)
+        if not isinstance(error, sqlite3.OperationalError):
+            self._store.leave_file(str(error))  # damaged: what it takes it might not give back
 
 
 def _stored(message: Message) -> Stored:

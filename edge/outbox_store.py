@@ -1,7 +1,8 @@
 """The database under the outbox: opened, or set aside where it is damaged, or made in memory where there is no disk.
 
 One connection holds two databases of the same tables, on disk and in memory; which of them takes what, and what happens
-when the disk refuses, is for the outbox to decide. Nothing here is safe for several threads by itself.
+when the disk refuses, is for the outbox to decide. The one in memory is the connection's own and the file is attached
+to it, so that a file can be left and taken up again. Nothing here is safe for several threads by itself.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from edge.errors import UnavailableError
 
 log = logging.getLogger(__name__)
 
-DISK, MEMORY = "main", "memory"
+DISK, MEMORY = "disk", "main"
 """Names of the two databases of a connection; both have the same tables."""
+_NO_FILE = ":memory:"
 _WAL_LIMIT = 4 * 2**20
 """In bytes. A log that has grown beyond it, while the disk was away say, is cut when it is begun anew. From one
 checkpoint to the next a backlog that goes out at full rate fills 3 MB."""
@@ -32,9 +34,9 @@ CREATE TABLE IF NOT EXISTS {store}.file (
     source TEXT NOT NULL, claim BLOB NOT NULL, seq INTEGER NOT NULL, failed INTEGER NOT NULL, record TEXT NOT NULL,
     dropped INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (source, claim)) WITHOUT ROWID;
 """
-_COUNTERS = """
-CREATE TABLE IF NOT EXISTS main.counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-INSERT OR IGNORE INTO main.counter VALUES ('seq', 0), ('dropped', 0);
+_COUNTERS = f"""
+CREATE TABLE IF NOT EXISTS {DISK}.counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+INSERT OR IGNORE INTO {DISK}.counter VALUES ('seq', 0), ('dropped', 0);
 """
 
 
@@ -74,12 +76,75 @@ class Store:
     """The two databases. Every method may raise sqlite3.Error, and then has changed nothing.
 
     Args:
-        db: as `open_store` makes it.
+        path: of the file.
+
+    Attributes:
+        problem: why there is no file behind `DISK`, and nothing but memory; None while there is.
+
+    Raises:
+        UnavailableError: the file was written by a newer version.
     """
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._db = sqlite3.connect(_NO_FILE, timeout=5, isolation_level=None, check_same_thread=False)
         self._durable_changes = -1  # a run that was killed may have left some too
+        try:
+            self._db.executescript("PRAGMA wal_autocheckpoint=0;" + _TABLES.format(store=MEMORY))
+            self.problem = self._open_file()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def leave_file(self, problem: str) -> None:
+        """Puts nothing but memory in the place of a file that cannot be used any more."""
+        if self.problem is None:
+            self._db.execute(f"DETACH {DISK}")
+            self._attach(_NO_FILE)
+            self.problem = problem
+
+    def take_up_file(self) -> None:
+        """Looks again for the file that has been left, as at the start; `problem` is None then, if it is usable."""
+        self._db.execute(f"DETACH {DISK}")
+        self.problem = self._open_file()
+
+    def _open_file(self) -> str | None:
+        """Attaches the file, a new one if it is damaged, or nothing but memory; in that case returns why."""
+        try:
+            self._attach(str(self._path))
+        except sqlite3.OperationalError as error:  # cannot open, read-only, full
+            problem = f"outbox: {self._path}: {error}; messages are kept in memory"
+        except sqlite3.DatabaseError as error:
+            aside = _set_aside(self._path)
+            if aside is not None:
+                log.error(  # noqa: TRY400  the reason is in the text
+                    "outbox: %s is damaged (%s); it is now %s, and a new one begins", self._path, error, aside.name
+                )
+                return self._open_file()
+            problem = f"outbox: {self._path} is damaged ({error}) and cannot be set aside; messages are kept in memory"
+        else:
+            return None
+        self._attach(_NO_FILE)
+        return problem
+
+    def _attach(self, name: str) -> None:
+        db = self._db
+        db.execute(f"ATTACH ? AS {DISK}", (name,))
+        try:
+            found = db.execute(f"PRAGMA {DISK}.user_version").fetchone()[0]
+            if found not in (0, _FORMAT):
+                raise UnavailableError(f"{name}: was written by a newer version (format {found})")  # noqa: TRY301
+            db.execute(f"PRAGMA {DISK}.journal_mode=WAL")
+            db.execute(f"PRAGMA {DISK}.synchronous=NORMAL")
+            db.execute(f"PRAGMA {DISK}.journal_size_limit={_WAL_LIMIT}")
+            healthy = db.execute(f"PRAGMA {DISK}.quick_check(1)").fetchone()[0]
+            if healthy != "ok":
+                raise sqlite3.DatabaseError(healthy)  # noqa: TRY301
+            db.executescript(_TABLES.format(store=DISK) + _COUNTERS)
+            db.execute(f"PRAGMA {DISK}.user_version={_FORMAT}")
+        except BaseException:
+            db.execute(f"DETACH {DISK}")
+            raise
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -193,52 +258,6 @@ class Store:
         oldest = f"SELECT stamp FROM {where}.message WHERE stamp IS NOT NULL ORDER BY seq LIMIT 1"
         found = self._db.execute(oldest).fetchone()
         return found is not None and found[0] < born_before
-
-
-def open_store(path: Path) -> tuple[Store, str | None]:
-    """Opens the outbox's database.
-
-    Returns:
-        The store, and None, or why there is no disk behind it.
-
-    Raises:
-        UnavailableError: the file was written by a newer version.
-    """
-    try:
-        return Store(_open(str(path))), None
-    except sqlite3.OperationalError as error:  # cannot open, read-only, full
-        problem = f"outbox: {path}: {error}; messages are kept in memory"
-    except sqlite3.DatabaseError as error:
-        aside = _set_aside(path)
-        if aside is not None:
-            problem = f"outbox: {path} is damaged ({error}); it is now {aside.name}, and a new one begins"
-            log.error("%s", problem)  # noqa: TRY400  the reason is in the text
-            return open_store(path)
-        problem = f"outbox: {path} is damaged ({error}) and cannot be set aside; messages are kept in memory"
-    log.error("%s", problem)
-    return Store(_open(":memory:")), problem
-
-
-def _open(name: str) -> sqlite3.Connection:
-    db = sqlite3.connect(name, timeout=5, isolation_level=None, check_same_thread=False)
-    try:
-        found = db.execute("PRAGMA user_version").fetchone()[0]
-        if found not in (0, _FORMAT):
-            raise UnavailableError(f"{name}: was written by a newer version (format {found})")  # noqa: TRY301
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=NORMAL")
-        db.execute("PRAGMA wal_autocheckpoint=0")
-        db.execute(f"PRAGMA journal_size_limit={_WAL_LIMIT}")
-        healthy = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if healthy != "ok":
-            raise sqlite3.DatabaseError(healthy)  # noqa: TRY301
-        db.execute(f"ATTACH ':memory:' AS {MEMORY}")
-        db.executescript(_TABLES.format(store=DISK) + _COUNTERS + _TABLES.format(store=MEMORY))
-        db.execute(f"PRAGMA user_version={_FORMAT}")
-    except BaseException:
-        db.close()
-        raise
-    return db
 
 
 def _set_aside(path: Path) -> Path | None:

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -280,6 +280,79 @@ def test_a_damaged_database_is_set_aside_and_a_new_one_begins(
     assert outbox.problem is None
     assert len(list(tmp_path.glob("outbox.sqlite3.damaged-2*"))) == 1
     assert "is damaged" in caplog.text
+    outbox.close()
+
+
+def damage(path: Path) -> bytes:
+    """Overwrites the middle of a database under whoever has it open; what was there."""
+    with path.open("r+b") as file:
+        size = path.stat().st_size
+        file.seek(size // 4)
+        before = file.read(size // 2)
+        file.seek(size // 4)
+        file.write(b"\xff" * (size // 2))
+    return before
+
+
+MEETS: dict[str, Callable[[Outbox], object]] = {
+    "batch": lambda outbox: outbox.batch(0, 20_000),
+    "pending": lambda outbox: outbox.pending(),
+    "files": lambda outbox: outbox.files("inbox"),
+    "published files": lambda outbox: outbox.published_files("inbox"),
+    "confirm": lambda outbox: outbox.confirm(range(1, 20_000)),
+    "trim": lambda outbox: outbox.trim(1e10),
+    "drop": lambda outbox: outbox.drop(5000),
+}
+
+
+@pytest.mark.parametrize("meets", MEETS.values(), ids=MEETS)
+def test_a_database_that_is_damaged_while_it_is_open_is_set_aside_and_numbers_go_on(
+    tmp_path: Path, meets: Callable[[Outbox], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "outbox.sqlite3"
+    outbox = Outbox(path, 20_000, 3600)
+    for number in range(2000):
+        outbox.add([Entry((an_event(), an_event(), an_image_record()), "inbox", f"{number:0200}.jpg")], 1.0)
+    outbox.checkpoint()
+    damage(path)
+
+    meets(outbox)
+    outbox.batch(0, 20_000)
+    assert outbox.problem is not None
+    assert "malformed" in outbox.problem
+    add_events(outbox, 2)
+    assert seqs(outbox) == [6001, 6002]
+    outbox.recover()
+    outbox.confirm([6001])
+    add_events(outbox, 1)
+
+    assert (seqs(outbox), outbox.problem) == ([6002, 6003], None)
+    assert "is damaged" in caplog.text
+    assert len(list(tmp_path.glob("outbox.sqlite3.damaged-2*"))) == 1
+    outbox.close()
+    again = Outbox(path, 10_000, 3600)
+    add_events(again, 1)
+    assert seqs(again) == [6002, 6003, 6004]
+    again.close()
+
+
+def test_a_database_that_cannot_be_read_for_a_while_loses_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.sqlite3"
+    outbox = Outbox(path, 10_000, 3600)
+    add_events(outbox, 5000)
+    outbox.checkpoint()
+    before = damage(path)
+    outbox.batch(0, 5000)
+    add_events(outbox, 2)
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 4)
+        file.write(before)
+
+    outbox.recover()
+
+    assert outbox.problem is None
+    assert [message.seq for message in outbox.batch(0, 10_000)] == list(range(1, 5003))
+    assert not list(tmp_path.glob("*damaged*"))
     outbox.close()
 
 
