@@ -139,7 +139,7 @@ class Store:
             db.execute(f"PRAGMA {DISK}.journal_size_limit={_WAL_LIMIT}")
             healthy = db.execute(f"PRAGMA {DISK}.quick_check(1)").fetchone()[0]
             if healthy != "ok":
-                raise sqlite3.DatabaseError(healthy)  # noqa: TRY301
+                raise sqlite3.DatabaseError(" ".join(healthy.split()))  # noqa: TRY301
             db.executescript(_TABLES.format(store=DISK) + _COUNTERS)
             db.execute(f"PRAGMA {DISK}.user_version={_FORMAT}")
         except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from edge.outbox import Entry, Outbox
 from support.broker import Mosquitto, Subscriber, subscribed
 from support.components import eventually, require
 from support.daemon import running, write_config
+from support.messages import an_event
 
 DEMO = '[[sources]]\nname = "door"\nkind = "camera"\nurl = "demo:"\n'
 INBOX = '[[sources]]\nname = "inbox"\nkind = "folder"\npath = "{path}"\n'
@@ -92,6 +95,28 @@ def test_a_state_directory_that_fills_up_stops_nothing_and_recovers(
         eventually(lambda: len({m.json()["path"] for m in subscriber.received("/image")}) == sent, 60)
         eventually(lambda: len([p for p in (inbox / "done").iterdir() if p.suffix == ".jpg"]) == sent, 60)
         assert not list((inbox / ".processing").iterdir())
+
+
+def test_an_outbox_that_is_damaged_under_the_daemon_is_set_aside_and_events_go_on(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    config = write_config(tmp_path, broker.port, DEMO)
+    database = tmp_path / "state" / "outbox.sqlite3"
+    database.parent.mkdir()
+    with contextlib.closing(Outbox(database, 100_000, 1e9)) as outbox:
+        outbox.add([Entry((an_event(),)) for _ in range(20_000)], None)
+
+    with subscribed(tmp_path, broker.port) as subscriber, running(config) as daemon:
+        subscriber.wait_for("/event", 20, 40)
+        with database.open("r+b") as file:
+            file.seek(database.stat().st_size // 3)
+            file.write(os.urandom(database.stat().st_size // 3))
+        eventually(lambda: "the disk takes messages again" in (tmp_path / "daemon.log").read_text(), 90)
+        eventually(lambda: any(event.json()["seq"] > 20_000 for event in subscriber.received("/event")), 40)
+        eventually(lambda: last_state(subscriber) == "running")
+        assert daemon.poll() is None
+
+    assert len(list(database.parent.glob("outbox.sqlite3.damaged-*"))) == 1
 
 
 def test_a_folder_on_a_full_disk_loses_no_file(tmp_path: Path, broker: Mosquitto, disk: Path, pictures: Path) -> None:
