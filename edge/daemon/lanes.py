@@ -127,7 +127,8 @@ class CameraLane:
     def step(self) -> bool:
         frame = self._camera.take()
         if frame is None:
-            self._say(self._people.forget(self._context.clock.monotonic()), None)
+            now = self._context.clock.monotonic()
+            self._say(self._people.forget(now), now)
             return False
         self._heat.check()
         self._passed_over = (self._passed_over + 1) % self._heat.one_in
@@ -136,7 +137,7 @@ class CameraLane:
         self._passed_over, self._kept_at = 0, frame.at
         if not self._gate.opens(frame.image, frame.at):
             verdicts = self._people.hold(frame.at)
-            self._say(verdicts, frame)
+            self._say(verdicts, frame.at)
             self._show(frame, verdicts)
             return True
         self._size = FrameSize(width=frame.image.shape[1], height=frame.image.shape[0])
@@ -151,7 +152,7 @@ class CameraLane:
             return True
         self._failing = False
         self.analysed += 1
-        self._say(verdicts, frame)
+        self._say(verdicts, frame.at)
         self._show(frame, verdicts)
         return True
 
@@ -167,11 +168,15 @@ class CameraLane:
         return verdicts
 
     def _show(self, frame: Frame, verdicts: Sequence[Verdict]) -> None:
-        """Leaves the frame with whoever looks; where nothing has moved, the faces are where they were."""
+        """Leaves the frame with whoever looks; where nothing has moved, the faces are where they were.
+
+        It shows nobody who has left, so it is not the frame of what is said of them.
+        """
         name = self._camera.name
         if self._views.wanted(name):
             people = self._people.tracks()
-            self._views.offer(View(name, frame.image, frame.at, people, tuple(verdicts), self._found))
+            of_who_is_here = tuple(verdict for verdict in verdicts if verdict.gone_since is None)
+            self._views.offer(View(name, frame.image, frame.at, people, of_who_is_here, self._found))
 
     def _counts(self, box: Box, image: Image) -> bool:
         """Whether the middle of a face lies in the region."""
@@ -179,15 +184,15 @@ class CameraLane:
         face_x, face_y = box.centre[0] / image.shape[1], box.centre[1] / image.shape[0]
         return bool(x <= face_x <= x + width and y <= face_y <= y + height)
 
-    def _say(self, verdicts: Sequence[Verdict], frame: Frame | None) -> None:
+    def _say(self, verdicts: Sequence[Verdict], now: float) -> None:
         context = self._context
         context.tally.add("too_small", self._people.too_small - self._too_small)
         self._too_small = self._people.too_small
         for verdict in verdicts:
             context.tally.add(verdict.label)
             if context.wanted(verdict.label):
-                at = context.clock.monotonic() if frame is None else frame.at
-                context.recorder.put(Entry((self._event(verdict, at),)))
+                seen_at = now if verdict.gone_since is None else verdict.gone_since
+                context.recorder.put(Entry((self._event(verdict, seen_at),)))
 
     def _event(self, verdict: Verdict, at: float) -> Event:
         return self._context.event(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge.people.ballot import Ballot, DecisionRule
 from edge.people.tracking import Motion, Size
@@ -40,6 +40,8 @@ class Verdict:
     frames: int
     votes: dict[Label, int]
     face: Face
+    gone_since: float | None = None
+    """When who has left was last seen; None for who is in the frame that made the verdict sure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +216,8 @@ class Track:
         """Of who has gone and of whom nothing was said: what the votes say, even if they weigh little."""
         if self.said is not None or self._face is None or not (self.judged and self.was_somebody(rule)):
             return None
-        return self._say(self._ballot.winner(rule) or Label.UNCERTAIN, self._face, self.motion.seen_at)
+        seen_at = self.motion.seen_at
+        return replace(self._say(self._ballot.winner(rule) or Label.UNCERTAIN, self._face, seen_at), gone_since=seen_at)
 
     def was_somebody(self, rule: DecisionRule) -> bool:
         return self.is_sure and self.frames >= rule.min_frames
