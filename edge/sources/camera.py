@@ -15,7 +15,7 @@ from edge.backoff import Backoff
 from edge.errors import UnavailableError
 from edge.settings import CameraSource
 from edge.sources import Frame, Monotonic, SourceState, Wake
-from edge.sources.capture import Capture, open_capture, without_password
+from edge.sources.capture import Capture, open_capture, without_secrets
 from edge.vision.geometry import Image
 
 log = logging.getLogger(__name__)
@@ -108,13 +108,13 @@ class Camera:
         while not stop.is_set():
             if not capture.grab():
                 what = "the file has been played to its end" if capture.frame_interval_s else "the stream broke off"
-                self._lose(f"{without_password(self._settings.url)}: {what}")
+                self._lose(f"{without_secrets(self._settings.url)}: {what}")
                 return came
             now = self._clock()
             if now >= due:
                 image = capture.retrieve()
                 if image is None or image.size == 0:
-                    self._lose(f"{without_password(self._settings.url)}: sends what cannot be decoded")
+                    self._lose(f"{without_secrets(self._settings.url)}: sends what cannot be decoded")
                     return came
                 self._put(self._turned(image), now)
                 came = True

@@ -35,6 +35,11 @@ _LIMITS = [
     cv2.CAP_PROP_READ_TIMEOUT_MSEC,
     round(READ_LIMIT_S * 1000),
 ]
+_LOCAL = re.compile(r"/(?!/).*|[\w ./-]+", re.DOTALL)
+_HOST = r"(?:[\w.-]+|\[[\w:.%-]+\])(?::\d{1,5})?"
+_ADDRESS = re.compile(
+    rf"([a-z][a-z\d+.-]*://)(?:(?:[^/?#]*@)?({_HOST})(?![^/?#])(?!.*@))?(.*)", re.DOTALL | re.IGNORECASE
+)
 _FILE_FPS = 25.0
 _CSI_SIZE = (1280, 720)
 
@@ -56,10 +61,21 @@ class Capture(Protocol):
     def release(self) -> None: ...
 
 
-def without_password(url: str) -> str:
-    """The URL as it may be shown: `rtsp://user:***@host/path?password=***`."""
-    url = re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", url)
-    return re.sub(r"(?i)([?&][^=&]*(?:pass|pwd|token|key|secret|auth)[^=&]*)=[^&]*", r"\1=***", url)
+def without_secrets(url: str) -> str:
+    """What of a camera's address may be shown: `rtsp://host:554/...`.
+
+    Cameras take passwords as a user, a path, a parameter, under any name, so that none of these is shown, and the host
+    neither where it might be a part of one: a password may hold an unquoted `/` or `@`. Files and devices are shown.
+    """
+    if _LOCAL.fullmatch(url):
+        return url
+    found = _ADDRESS.fullmatch(url)
+    if found is None:
+        return "..."
+    scheme, host, rest = found.groups()
+    if host is None:
+        return f"{scheme}..."
+    return f"{scheme}{host}{'/...' if rest.strip('/') else ''}"
 
 
 def open_capture(url: str) -> Capture:
@@ -77,7 +93,7 @@ def open_capture(url: str) -> Capture:
     try:
         return OpenCvCapture(url)
     except OSError as error:
-        raise UnavailableError(f"{without_password(url)[:200]}: {error.strerror}") from error
+        raise UnavailableError(f"{without_secrets(url)[:200]}: {error.strerror}") from error
 
 
 class OpenCvCapture:
@@ -96,7 +112,7 @@ class OpenCvCapture:
             fps = self._capture.get(cv2.CAP_PROP_FPS)
             self.frame_interval_s = 1 / fps if 1 <= fps <= 1000 else 1 / _FILE_FPS
         else:
-            raise UnavailableError(f"{url}: there is no such device or file")
+            raise UnavailableError(f"{without_secrets(url)}: there is no such device or file")
         if not self._capture.isOpened():
             self._capture.release()
             raise UnavailableError(_unanswered(url))
@@ -137,7 +153,7 @@ class RtspCapture:
         stream_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         if self._pace is None or not self._pace.falls_behind(stream_s, self._clock()):
             return True
-        log.info("%s: too much for one core to decode; opened again for all", without_password(self._url))
+        log.info("%s: too much for one core to decode; opened again for all", without_secrets(self._url))
         self._pace = None
         self._capture.release()
         self._capture = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, _LIMITS)
@@ -230,7 +246,7 @@ class PiCapture:
 
 
 def _unanswered(url: str) -> str:
-    return f"{without_password(url)}: does not answer, or with nothing that is a video"
+    return f"{without_secrets(url)}: does not answer, or with nothing that is a video"
 
 
 def _pixels(capture: cv2.VideoCapture) -> Image | None:
