@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +12,7 @@ from pathlib import Path
 import click
 
 from edge.cli.options import config_option
+from edge.daemon.signals import StopSignals
 from edge.errors import ConfigError
 from edge.mqtt.topics import Topics
 from edge.settings import load_settings
@@ -50,9 +49,7 @@ def listen(config: Path | None, as_json: bool, counts: bool) -> None:  # noqa: F
     settings = load_settings(config)
     if settings.mqtt.host in ("", EMBEDDED):
         raise ConfigError(f"mqtt.host: is {settings.mqtt.host!r}, and no broker that one could listen to")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = StopSignals()
     topics = Topics(settings.mqtt.prefix, settings.device_id)
     events, images = topics.of_any_device("event"), topics.of_any_device("image")
     if not counts:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from pathlib import Path
 
 import click
@@ -11,6 +9,7 @@ import click
 from edge.cli.options import config_option
 from edge.daemon.daemon import Daemon
 from edge.daemon.logs import set_up_logs
+from edge.daemon.signals import StopSignals
 from edge.settings import load_settings
 
 
@@ -20,7 +19,5 @@ def run(config: Path | None) -> None:
     """The daemon: all configured sources, until SIGTERM or SIGINT."""
     settings = load_settings(config)
     set_up_logs(settings.log.level)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = StopSignals()
     Daemon(settings).run(stop)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 from edge.daemon.clock import Clock
 from edge.daemon.notify import notify, watchdog_interval_s
@@ -33,6 +33,14 @@ _STOP_PAGE_S = 0.5
 """Asked first, with the sources, and so waited for while the others stop."""
 
 
+class Stop(Protocol):
+    """`threading.Event` is one; `StopSignals` is what a signal may set."""
+
+    def wait(self, timeout: float) -> bool:
+        """Whether to stop; says so at once when it is known, and otherwise after `timeout` seconds."""
+        ...
+
+
 class Daemon:
     """Made from the configuration (see `assemble` for what can be wrong with it), then `run` once."""
 
@@ -44,7 +52,7 @@ class Daemon:
         self._sources: list[Worker] = []
         self._inner: dict[str, Worker] = {}
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: Stop) -> None:
         """Works until `stop` is set, then ends within 5 s; what was produced is in the outbox.
 
         Raises:
@@ -75,7 +83,7 @@ class Daemon:
             self._inner["page"] = Worker("page", self._page.server.run, _STOP_PAGE_S)
             self._inner["judge"] = Worker("judge", self._page.judge.run, _STOP_PAGE_S)
 
-    def _watch_over(self, stop: threading.Event) -> None:
+    def _watch_over(self, stop: Stop) -> None:
         ready_by = self._clock.monotonic() + FIRST_LOOK_LIMIT_S
         ready, said, said_at, fed_at = False, None, 0.0, 0.0
         feed_every_s = watchdog_interval_s()

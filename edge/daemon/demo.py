@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,15 +28,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def run_demo(url: str, port: int, seconds: float, on_event: Callable[[bytes], None], stop: threading.Event) -> int:
-    """Runs until `stop`, or for `seconds` if that is above 0.
+def run_demo(
+    url: str, port: int, seconds: float, on_event: Callable[[bytes], None], stopped: Callable[[], bool]
+) -> int:
+    """Runs until `stopped`, or for `seconds` if that is above 0.
 
     Args:
         url: of the camera, as in the configuration.
         port: of the embedded broker.
         seconds: how long; 0 for ever.
         on_event: called with each event's payload.
-        stop: ends it early.
+        stopped: whether to end early.
 
     Returns:
         How many events came.
@@ -64,7 +65,7 @@ def run_demo(url: str, port: int, seconds: float, on_event: Callable[[bytes], No
         with Worker("demo daemon", Daemon(settings).run, _STOP_LIMIT_S) as daemon:
 
             def ended() -> bool:
-                return stop.is_set() or daemon.died_of is not None or time.monotonic() >= ends_at
+                return stopped() or daemon.died_of is not None or time.monotonic() >= ends_at
 
             receive(mqtt, [Topics(mqtt.prefix, _DEVICE).of("event")], count, ended, _BROKER_LIMIT_S)
         if daemon.died_of is not None:
