@@ -6,13 +6,14 @@ import errno
 import os
 import sys
 import threading
+import traceback
 from importlib import import_module
-from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from edge import __version__
+from edge.cli.streams import give_up_stdout, prepare_streams
 from edge.errors import MaskgateError, UnavailableError
 
 _INTERNAL_ERROR = 70
@@ -35,12 +36,8 @@ class _LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:
-            # Whoever read us has gone, as `head` does: nothing more to say, and no error of ours.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG):
+            if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG):
                 raise
             return _no_output(error)
 
@@ -67,7 +64,7 @@ def cli(debug: bool) -> None:  # noqa: FBT001  read from the command line by `ma
 
 def main() -> None:
     """Entry point: every error becomes one line on stderr and its exit code."""
-    _prepare_streams()
+    prepare_streams()
     _leave(_run())
 
 
@@ -80,39 +77,36 @@ def _run() -> int:
         error.show()
         return error.exit_code
     except MaskgateError as error:
-        if "--debug" in sys.argv:
-            raise
+        _trace()
         for line in str(error).splitlines():
             click.echo(f"maskgate: {line}", err=True)
         return error.exit_code
-    except Exception as error:
-        if "--debug" in sys.argv:
-            raise
+    except Exception as error:  # noqa: BLE001  it is told, and how to learn more
+        _trace()
         click.echo(f"maskgate: internal error: {error!r}; run again with --debug and report it", err=True)
         return _INTERNAL_ERROR
 
 
-def _prepare_streams() -> None:
-    """Records are UTF-8 whatever the terminal is; a stream that whoever started us has closed takes everything."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  for as long as we live
-        getattr(sys, name).reconfigure(encoding="utf-8", errors="backslashreplace")
+def _trace() -> None:
+    if "--debug" in sys.argv:
+        traceback.print_exc()
 
 
 def _leave(code: int) -> NoReturn:
     """Ends the process, at once if a thread hangs in a camera's driver: that one would be torn down in the middle."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError as error:
-            code = code or _no_output(error)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        code = code or _no_output(error)
+    sys.stderr.flush()
     if threading.active_count() > 1:
         os._exit(code)
     sys.exit(code)
 
 
 def _no_output(error: OSError) -> int:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """The exit code. That whoever read our records has gone is no error of ours."""
+    if give_up_stdout() and isinstance(error, BrokenPipeError):
+        return 0
     click.echo(f"maskgate: output cannot be written: {error.strerror}", err=True)
     return UnavailableError.exit_code

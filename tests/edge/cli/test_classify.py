@@ -246,6 +246,39 @@ def test_a_reader_that_goes_away_is_no_error_of_ours(pictures: Path, tmp_path: P
     assert "Exception" not in done.stderr
 
 
+def shell(command: str) -> subprocess.CompletedProcess[str]:
+    return ended(["bash", "-o", "pipefail", "-c", command])
+
+
+def test_a_reader_that_takes_nothing_at_all_is_no_error_of_ours_either(pictures: Path) -> None:
+    done = shell(f"{sys.executable} -m edge classify {pictures / 'bare.jpg'} | true")
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "maskgate: " not in done.stderr
+
+
+def test_a_reader_of_complaints_that_goes_away_does_not_end_the_work(tmp_path: Path) -> None:
+    for number in range(60):
+        (tmp_path / f"{number:02d}.jpg").touch()
+    output = tmp_path / "records.jsonl"
+
+    done = shell(f"{sys.executable} -m edge classify {tmp_path} -o {output} 2>&1 | head -n 1")
+
+    assert done.returncode == 1
+    assert len(records(output.read_text())) == 60
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_records_that_nobody_takes_are_an_error_where_they_do_not_go_to_stdout(pictures: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    classify = f"{sys.executable} -m edge classify {pictures / 'bare.jpg'} -o {tmp_path / 'pipe'}"
+
+    done = shell(f"true < {tmp_path / 'pipe'} & {classify}")
+
+    assert (done.returncode, done.stdout) == (69, "")
+    assert done.stderr.endswith("maskgate: output cannot be written: Broken pipe\n")
+
+
 @pytest.mark.parametrize("more", [[], ["--resume"]])
 def test_a_file_that_another_program_writes_to_is_left_alone(pictures: Path, tmp_path: Path, more: list[str]) -> None:
     output = tmp_path / "records.jsonl"

@@ -18,7 +18,7 @@ from edge.settings import Settings
 from edge.vision.tflite import TfliteModel
 from support.broker import Mosquitto
 from support.components import end, eventually, free_port
-from support.daemon import ENVIRONMENT, maskgate, running, write_config
+from support.daemon import ENVIRONMENT, ended, maskgate, running, write_config
 
 
 def test_help_names_every_command_and_loads_nothing_heavy() -> None:
@@ -193,10 +193,24 @@ def test_run_without_a_place_for_its_state_ends_with_69(tmp_path: Path) -> None:
     assert f"state_dir: {tmp_path / 'state'} cannot be used" in done.stderr
 
 
-def test_debug_shows_the_traceback(tmp_path: Path) -> None:
-    done = maskgate("--debug", "run", "--config", tmp_path / "missing.toml")
+def test_debug_shows_the_traceback_and_changes_nothing_else(tmp_path: Path) -> None:
+    command = ["check", "--config", tmp_path / "missing.toml"]
 
-    assert "Traceback" in done.stderr
+    plain, done = maskgate(*command), maskgate("--debug", *command)
+
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.endswith(plain.stderr)
+    assert (done.returncode, done.stdout) == (plain.returncode, plain.stdout) == (78, "")
+
+
+def test_debug_shows_the_traceback_of_an_internal_error() -> None:
+    arguments = ["maskgate", "--debug", "schema"]
+    code = f"import sys, edge.asyncapi as a; a.asyncapi_document = None; sys.argv = {arguments}; "
+
+    done = ended([sys.executable, "-c", f"{code}from edge.cli import main; main()"])
+
+    assert done.stderr.startswith("Traceback")
+    assert (done.returncode, done.stdout) == (70, "")
 
 
 @pytest.mark.parametrize("as_json", [False, True])
