@@ -21,6 +21,7 @@ from edge.assembly import Vision
 from edge.errors import ImageError, UnavailableError, UsageError
 from edge.messages import ImageRecord, failed_image_record, image_record, shown
 from edge.mirror import Mirror, write_copy
+from edge.paths import is_folder
 from edge.settings import Settings
 from edge.vision.analyzer import Face
 from edge.vision.drawing import annotated, thumbnail
@@ -61,7 +62,7 @@ def find_pictures(arguments: Iterable[str], *, recursive: bool) -> list[Path]:
             if not paths:
                 raise UsageError(f"{argument}: no such file or folder")
         for path in paths:
-            found.update(_in_folder(path, recursive=recursive) if path.is_dir() else [path])
+            found.update(_in_folder(path, recursive=recursive) if is_folder(path) else [path])
     return sorted(found, key=os.fsencode)
 
 

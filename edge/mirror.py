@@ -12,6 +12,7 @@ import cv2
 
 from edge.errors import UnavailableError, UsageError
 from edge.newfile import NewFile
+from edge.paths import file_ids, is_folder
 from edge.vision.geometry import Image
 
 _KEPT_SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png"])
@@ -49,7 +50,7 @@ class Mirror:
             UsageError: the folder cannot be made or written to, lies in one of the arguments, or a copy would overwrite
                 a picture.
         """
-        folders = [argument for argument in arguments if Path(argument).is_dir()]
+        folders = [argument for argument in arguments if is_folder(Path(argument))]
         for argument in folders:
             if folder.resolve().is_relative_to(Path(argument).resolve()):
                 raise UsageError(f"{folder}: lies in {argument}, which is classified; choose a folder outside of it")
@@ -71,10 +72,10 @@ class Mirror:
 
     def _refuse_to_overwrite(self, pictures: Sequence[Path]) -> None:
         """By what a name leads to: links in the folder may lead back to the pictures."""
-        known = set(_files(pictures))
+        known = set(file_ids(pictures))
         for picture in pictures:
             copy = self.copy_of(picture)
-            if not known.isdisjoint(_files([copy])):
+            if not known.isdisjoint(file_ids([copy])):
                 raise UsageError(f"{copy}: is one of the pictures; choose another folder for the annotated ones")
 
 
@@ -131,13 +132,3 @@ def _fitting(name: str, added: str) -> str:
     while len(os.fsencode(f"{stem}{added}{suffix}")) > _LONGEST_NAME:
         stem = stem[:-1]
     return f"{stem}{added}{suffix}"
-
-
-def _files(paths: Sequence[Path]) -> Iterator[tuple[int, int]]:
-    """What tells files apart whatever they are called; of those that are there."""
-    for path in paths:
-        try:
-            facts = path.stat()
-        except OSError:
-            continue
-        yield facts.st_dev, facts.st_ino

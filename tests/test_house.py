@@ -42,6 +42,7 @@ FLOORS = [
     "vision",
     "backoff",
     "newfile",
+    "paths",
     "workers",
     "settings",
     "errors",

@@ -17,6 +17,7 @@ import click
 
 from edge.cli.options import config_option
 from edge.errors import UnavailableError, UsageError
+from edge.paths import file_ids
 from edge.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -171,9 +172,8 @@ def _refuse_to_overwrite(output: Path | None, report: Path | None, pictures: Seq
     if output is not None and report is not None and output.resolve() == report.resolve():
         raise UsageError(f"{report}: cannot hold both the records and the report")
     for written in (output, report):
-        if written is None or not written.exists():
-            continue
-        if any(picture.exists() and picture.samefile(written) for picture in pictures):
+        there = set() if written is None else set(file_ids([written]))
+        if there and not there.isdisjoint(file_ids(pictures)):
             raise UsageError(f"{written}: is one of the pictures")
 
 

@@ -12,6 +12,7 @@ from edge.batch import Classified
 from edge.errors import UnavailableError, UsageError
 from edge.mirror import Mirror
 from edge.newfile import NewFile
+from edge.paths import is_other_than_file
 from edge.report import page
 from edge.report.album import Album
 from edge.report.page import Run
@@ -85,7 +86,7 @@ def new_report(path: Path, run: Run, mirror: Mirror | None) -> Iterator[ReportWr
         UsageError: nothing can be written there.
         UnavailableError: the disk is full, or gone.
     """
-    if path.exists() and not path.is_file():
+    if is_other_than_file(path):
         raise UsageError(f"{path}: is no file; a report cannot take its place")
     try:
         file = NewFile(path)

@@ -71,9 +71,7 @@ def _unknown_variables() -> list[str]:
     Of credentials only nested names are looked at: others may be somebody else's.
     """
     names = {name: name[len(ENV_PREFIX) :] for name in os.environ if name.upper().startswith(ENV_PREFIX)}
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    if folder and Path(folder).is_dir():
-        names |= {f"credential {path.name}": path.name for path in Path(folder).iterdir() if "__" in path.name}
+    names |= {f"credential {name}": name for name in _credentials() if "__" in name}
     known = Settings.model_fields.keys()
     problems = []
     for shown, name in sorted(names.items()):
@@ -84,6 +82,15 @@ def _unknown_variables() -> list[str]:
             problems.append(f"{shown}: {first} has no parts" + ("; it is given as JSON" if first == "sources" else ""))
     problems += [f"{name}: is not UTF-8" for name in sorted(names) if not _is_utf8(os.environ.get(name, ""))]
     return problems
+
+
+def _credentials() -> list[str]:
+    """Their names. pydantic-settings takes a folder that may not be read for one without any."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    try:
+        return [path.name for path in Path(folder).iterdir()] if folder and Path(folder).is_dir() else []
+    except OSError as error:
+        raise ConfigError(f"credentials: {folder}: {error.strerror}") from error
 
 
 def _problem(details: ErrorDetails) -> str:

@@ -109,9 +109,19 @@ def find_model(name_or_path: str) -> Path:
         if not path.is_file():
             names = sorted(file.stem for file in bundled_models().glob("*.tflite"))
             raise ModelError(f"no bundled model is named {name_or_path!r}; there is {', '.join(names) or 'none'}")
-    elif not path.is_file():
-        raise ModelError(f"no model file at {path}")
+    else:
+        require_model_file(path)
     return path
+
+
+def require_model_file(path: Path) -> None:
+    """Raises ModelError where there is no file, or none that can be seen."""
+    try:
+        is_file = path.is_file()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}") from error
+    if not is_file:
+        raise ModelError(f"no model file at {path}")
 
 
 def file_sha256(path: Path) -> str:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from edge.errors import ModelError
-from edge.vision.cards import ModelFile, find_model
+from edge.vision.cards import ModelFile, find_model, require_model_file
 from edge.vision.geometry import Box, Image
 
 
@@ -40,7 +39,6 @@ def load_detector(name_or_path: str, min_score: float) -> FaceDetector:
 
     path = Path(name_or_path)
     if path.suffix == ".onnx":
-        if not path.is_file():
-            raise ModelError(f"no model file at {path}")
+        require_model_file(path)
         return YunetDetector(path, min_score)
     return MaskAwareFaceDetector(find_model(name_or_path), min_score)

@@ -139,6 +139,8 @@ class PageServer:
                 backlog=_BACKLOG,
                 dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
             )
+        except UnicodeError as error:
+            raise UnavailableError(f"web.host: {host} is no name that a host can have") from error
         except OSError as error:
             raise UnavailableError(f"web.host, web.port: {host}:{port} cannot be used: {error.strerror}") from error
         log.info("the local page is at http://%s:%d", f"[{host}]" if ":" in host else host, port)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from edge.errors import ConfigError
 from edge.settings import CameraSource, FolderSource, load_settings
+from support.components import require_program
+from support.daemon import ended
 
 EVERYTHING = """
 device_id = "lobby-1"
@@ -216,6 +219,16 @@ def test_a_credential_that_cannot_be_read_is_told_without_it(tmp_path: Path, mon
     assert "hush" not in repr(problems)
 
 
+def test_credentials_that_may_not_be_read_are_not_passed_over(tmp_path: Path) -> None:
+    folder = tmp_path / "credentials"
+    folder.mkdir(mode=0)
+    drop = [require_program("setpriv", "util-linux"), "--bounding-set=-dac_override,-dac_read_search"]
+
+    done = ended([*drop, sys.executable, "-m", "edge", "check"], CREDENTIALS_DIRECTORY=str(folder))
+
+    assert (done.returncode, done.stderr) == (78, f"maskgate: credentials: {folder}: Permission denied\n")
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "problem"),
     [
@@ -238,14 +251,34 @@ def test_a_variable_that_cannot_be_meant_is_named(
         ([""], "sources.0.path: is empty"),
         (["STATE"], "configuration: sources: a watched folder is the state_dir itself"),
         (["/in", "/in"], "configuration: sources: two of them watch the same folder"),
+        (["/in", "/x/../in"], "configuration: sources: two of them watch the same folder"),
+        (["STATE/in", "STATE/link/in"], "configuration: sources: two of them watch the same folder"),
+        (["STATE/link"], "configuration: sources: a watched folder is the state_dir itself"),
+        (["/in", "/in/done"], "configuration: sources: /in/done is where files of another watched folder go"),
+        (["/in/failed/a", "/in"], "configuration: sources: /in/failed/a is where files of another watched folder go"),
+        (["/in", "/x/../in/.processing"], "configuration: sources: /in/.processing is where files of another"),
     ],
 )
 def test_folders_that_cannot_be_meant_are_refused(tmp_path: Path, paths: list[str], problem: str) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
     text = f'state_dir = "{tmp_path}"\n'
     for number, path in enumerate(paths):
         text += f'[[sources]]\nname = "s{number}"\nkind = "folder"\npath = "{path.replace("STATE", str(tmp_path))}"\n'
 
     assert problems_of(tmp_path, text)[0].startswith(problem)
+
+
+def test_folders_in_folders_and_beside_each_other_are_apart(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    file = tmp_path / "maskgate.toml"
+    file.write_text(
+        "".join(
+            f'[[sources]]\nname = "s{number}"\nkind = "folder"\npath = "{tmp_path / path}"\n'
+            for number, path in enumerate(("in", "in/album", "in2", "done", "loop/in"))
+        )
+    )
+
+    assert len(load_settings(file).sources) == 5
 
 
 def test_a_secret_is_never_part_of_an_error(tmp_path: Path) -> None:

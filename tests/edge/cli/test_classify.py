@@ -104,6 +104,45 @@ def test_a_folder_that_may_not_be_read_is_named_and_the_rest_classified(pictures
     assert [record["error"] for record in records(done.stdout)] == [None, "cannot be read: Permission denied"]
 
 
+@pytest.fixture
+def listed(pictures: Path, tmp_path: Path) -> Path:
+    """A folder that may be read and not entered: its names are seen and nothing else."""
+    folder = tmp_path / "listed"
+    folder.mkdir()
+    for name in ("a.jpg", "r.html", "x.onnx", "x.tflite"):
+        shutil.copy(pictures / "nobody.jpg", folder / name)
+    folder.chmod(0o444)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["listed/*"], 1, "listed/x.tflite: cannot be read: Permission denied"),
+        (["listed/*", "--annotate", "annotated"], 1, "annotated: without the 4 of 4 that could not be read"),
+        (["listed", "-o", "there.jsonl"], 1, "listed/a.jpg: cannot be read: Permission denied"),
+        (["a.jpg", "-o", "listed/new.jsonl"], 2, "listed/new.jsonl: Permission denied"),
+        (["a.jpg", "-o", "listed/new.jsonl", "--resume"], 2, "listed/new.jsonl: Permission denied"),
+        (["a.jpg", "--report", "listed/r.html"], 2, "listed/r.html: Permission denied"),
+        (["a.jpg", "--detector", "listed/x.onnx"], 78, "detector.model: listed/x.onnx: Permission denied"),
+        (["a.jpg", "--detector", "listed/x.tflite"], 78, "detector.model: listed/x.tflite: Permission denied"),
+        (["a.jpg", "--classifier", "listed/x.tflite"], 78, "classifier.model: listed/x.tflite: Permission denied"),
+    ],
+)
+@pytest.mark.usefixtures("listed")
+def test_what_lies_in_a_folder_that_may_not_be_entered_is_an_ordinary_error(
+    pictures: Path, tmp_path: Path, arguments: list[str], code: int, said: str
+) -> None:
+    shutil.copy(pictures / "nobody.jpg", tmp_path / "a.jpg")
+    (tmp_path / "there.jsonl").touch()
+    drop = [require_program("setpriv", "util-linux"), "--bounding-set=-dac_override,-dac_read_search"]
+
+    done = ended([*drop, sys.executable, "-m", "edge", "classify", *arguments], tmp_path)
+
+    assert done.returncode == code
+    assert done.stderr.endswith(f"maskgate: {said}\n")
+
+
 def test_two_processes_give_the_same_records_in_the_same_order(pictures: Path) -> None:
     def without_times(output: str) -> list[dict[str, object]]:
         return [record | {"elapsed_ms": 0} for record in records(output)]

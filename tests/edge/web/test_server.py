@@ -200,6 +200,14 @@ def test_a_port_that_is_taken_is_named_at_the_start() -> None:
             taken.listen()
 
 
+@pytest.mark.parametrize("host", ["a" * 64, f"board.{'a' * 64}.example", "a..b"])
+def test_a_host_that_no_name_can_be_is_named_at_the_start(host: str) -> None:
+    page = PageServer(WebSettings(enabled=True, host=host, token="long enough"), lambda _: None)  # type: ignore[arg-type, return-value]
+
+    with pytest.raises(UnavailableError, match=r"web\.host: \S+ is no name that a host can have"):
+        page.listen()
+
+
 def test_a_server_that_ends_by_itself_is_a_thread_that_died(monkeypatch: pytest.MonkeyPatch) -> None:
     async def end_at_once(*_: object) -> None:
         return None

@@ -1,0 +1,30 @@
+"""What a path leads to, as far as it can be seen.
+
+Until Python 3.14 the methods of `Path` raise where a folder may not be entered. Here such a path leads to nothing, and
+whoever goes on to open it is told the reason.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+
+def is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_other_than_file(path: Path) -> bool:
+    """Whether something is there that is no regular file."""
+    return os.path.exists(path) and not os.path.isfile(path)  # noqa: PTH110, PTH113
+
+
+def file_ids(paths: Iterable[Path]) -> Iterator[tuple[int, int]]:
+    """What tells files apart whatever they are called; of those that are there."""
+    for path in paths:
+        try:
+            facts = path.stat()
+        except OSError:
+            continue
+        yield facts.st_dev, facts.st_ino
