@@ -10,7 +10,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from train.detector.boxes import BARE, MARGINS, MASK, Boxes, overlap, share_inside, sizes, to_our_rule
+from train.detector.boxes import (
+    BARE,
+    DOUBTFUL,
+    MARGINS,
+    MASK,
+    NOTHING,
+    Boxes,
+    overlap,
+    share_inside,
+    sizes,
+    to_our_rule,
+)
+from train.detector.second_look import completed, look_at
 
 if TYPE_CHECKING:
     from edge.vision.geometry import Image
@@ -54,17 +66,19 @@ class View:
 
 
 def scene_of(photo: Photo, seen: NDArray[np.float32]) -> Scene:
-    """Puts the annotators' boxes and the teacher's together.
+    """Puts the annotators' boxes, those of the second look and the teacher's together.
 
     Args:
         photo: the photo.
-        seen: the teacher's rows for it, shape (n, 5). In a photo that is said to be without faces they are not
-            believed.
+        seen: the teacher's rows for it, shape (n, 5). They are not believed where the second look saw nothing, nor in
+            a photo that is said to be without faces.
     """
-    boxes, roles, kinds = photo.boxes, np.full(len(photo.boxes), FACE), photo.kinds
+    known = completed(photo)
+    boxes, roles, kinds = known.boxes, np.where(known.kinds == DOUBTFUL, IGNORE, FACE), known.kinds
     if photo.source != "no_face" and len(seen):
         extra = to_our_rule(seen[:, :4], MARGINS["teacher_bare"])
-        unknown = ~_meets(extra, boxes)
+        look = look_at(photo.jpeg)
+        unknown = ~_meets(extra, np.concatenate([boxes, look.boxes[look.kinds == NOTHING]]))
         extra, score = extra[unknown & (seen[:, 4] >= _DOUBTED)], seen[unknown & (seen[:, 4] >= _DOUBTED), 4]
         boxes = np.concatenate([boxes, extra])
         roles = np.concatenate([roles, np.where(score >= _SEEN, FACE, IGNORE)])

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from train.detector.boxes import BARE, DOUBTFUL, MASK, NOTHING, UNTOLD, Boxes
+from train.detector.boxes import BARE, DOUBTFUL, MARGINS, MASK, NOTHING, UNTOLD, Boxes, to_our_rule
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,7 +58,7 @@ def completed(photo: Photo) -> Photo:
     return replace(
         photo,
         given=np.concatenate([photo.given, boxes]),
-        boxes=np.concatenate([photo.boxes, boxes]),
+        boxes=np.concatenate([photo.boxes, to_our_rule(boxes, MARGINS["second_look"])]),
         kinds=np.concatenate([photo.kinds, look.kinds[seen]]),
     )
 

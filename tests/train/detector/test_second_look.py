@@ -7,6 +7,7 @@ import hashlib
 from collections import defaultdict
 from importlib.resources import files
 
+import cv2
 import numpy as np
 import pytest
 
@@ -15,8 +16,10 @@ from train.detector import second_look
 from train.detector.boxes import BARE, DOUBTFUL, MASK, NOTHING, UNTOLD, overlap
 from train.detector.data import Photo, read_face_free, read_photos
 from train.detector.measure import Contender, Findings, summary
+from train.detector.scene import FACE, IGNORE, scene_of
 from train.detector.second_look import Look, completed, look_at
 
+_JPEG = cv2.imencode(".jpg", np.zeros((60, 600, 3), np.uint8))[1].tobytes()
 _BOXED, _MASKED, _BARE, _UNTOLD, _DOUBTED, _NOTHING = ((100 * i, 0, 40, 40) for i in range(6))
 _KINDS = [MASK, BARE, UNTOLD, DOUBTFUL, NOTHING]
 
@@ -25,10 +28,10 @@ _KINDS = [MASK, BARE, UNTOLD, DOUBTFUL, NOTHING]
 def photo(monkeypatch: pytest.MonkeyPatch) -> Photo:
     """One boxed face, and one of everything that a second look can see."""
     boxes = np.array([_MASKED, _BARE, _UNTOLD, _DOUBTED, _NOTHING], np.float32)
-    digest = hashlib.sha256(b"photo").hexdigest()[:12]
+    digest = hashlib.sha256(_JPEG).hexdigest()[:12]
     monkeypatch.setattr(second_look, "_looks", lambda: {digest: Look(boxes, np.array(_KINDS))})
     given = np.array([_BOXED], np.float32)
-    return Photo("p.jpg", "andrewmvd", "val", b"photo", given, given, np.array([MASK]))
+    return Photo("p.jpg", "andrewmvd", "val", _JPEG, given, given, np.array([MASK]))
 
 
 def _figures(photo: Photo, found: list[tuple[int, int, int, int]]) -> dict[str, float]:
@@ -59,6 +62,16 @@ def test_a_face_that_nobody_boxed_can_be_missed(photo: Photo) -> None:
     assert figures["recall"] == 1
     assert figures["recall_completed"] == 0.25
     assert figures["recall_mask_completed"] == 0.5
+
+
+def test_faces_are_learned_doubtful_ones_left_open_and_the_teacher_is_not_believed_where_nothing_is(
+    photo: Photo,
+) -> None:
+    teacher = np.array([[*_NOTHING, 0.4], [550, 0, 40, 40, 0.4]], np.float32)
+    scene = scene_of(photo, teacher)
+    assert scene.roles.tolist() == [FACE, FACE, FACE, FACE, IGNORE, IGNORE]
+    assert scene.boxes[-1, 0] == pytest.approx(550, abs=3)
+    assert scene.kinds[:5].tolist() == [MASK, *_KINDS[:-1]]
 
 
 def test_no_face_is_listed_twice() -> None:
