@@ -1,4 +1,4 @@
-"""What cameras do to a whole picture: exposure, colour, haze, darkness, blur, few pixels, noise and compression."""
+"""What cameras do to a whole picture: exposure, colour, blur, noise and compression."""
 
 from __future__ import annotations
 
@@ -7,17 +7,7 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
-from train.augment.camera import (
-    dark,
-    few_pixels,
-    grey,
-    hazy,
-    noisy,
-    of_a_video,
-    recompressed,
-    smeared,
-    with_faults,
-)
+from train.augment.camera import grey, noisy, recompressed, smeared, with_faults
 
 if TYPE_CHECKING:
     from edge.vision.geometry import Image
@@ -54,20 +44,15 @@ def _motion(image: Image, rng: np.random.Generator) -> Image:
     return smeared(image, int(rng.choice([3, 5, 7])), rng)
 
 
-def _coarse(image: Image, rng: np.random.Generator) -> Image:
-    return few_pixels(image, rng.uniform(0.5, 0.95) * image.shape[1])
-
-
 _EFFECTS: Final = (
     (0.7, _tone),
-    (0.15, hazy),
     (0.08, grey),
     (0.15, _out_of_focus),
     (0.06, _motion),
-    (0.12, _coarse),
-    (0.1, dark),
     (0.12, noisy),
-    (0.12, of_a_video),
     (0.2, recompressed),
 )
-"""How often each comes, in the order in which a camera makes them."""
+"""How often each comes, in the order in which a camera makes them.
+
+Haze and darkness are undone before the network sees a picture (`edge.vision.levels`); to learn them, too, cost more of
+clear pictures than it gained (docs/detector.md)."""
