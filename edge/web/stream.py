@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import ExitStack, aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, aclosing, contextmanager
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from edge.messages import Event
 from edge.web import words
@@ -25,13 +25,23 @@ _RETRY = "retry: 2000\n\n"
 
 
 class _EventStream(StreamingResponse):
-    """Ends its source when the client has gone: what that looked at is let go at once."""
+    """Ends its source when the client has gone: what that looked at is let go at once.
+
+    Args:
+        messages: the source.
+        place: is held from when the answer begins, head included, until its end.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, messages: AsyncGenerator[str]) -> None:
+    def __init__(self, messages: AsyncGenerator[str], place: AbstractContextManager[None]) -> None:
         super().__init__(messages)
         self._messages = messages
+        self._place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._place:
+            await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
         async with aclosing(self._messages):
@@ -60,17 +70,18 @@ class Stream:
         if self._open >= MOST_STREAMS:
             raise HTTPException(503, "too many look already", {"Retry-After": "10"})
         wanted = request.query_params.getlist("source")
-        return _EventStream(self._messages([name for name in self._facts.cameras if name in wanted]))
+        # Between the look at how many there are and the taking of a place nothing is waited for.
+        return _EventStream(self._messages([name for name in self._facts.cameras if name in wanted]), self._place())
 
-    async def _messages(self, cameras: list[str]) -> AsyncGenerator[str]:
+    @contextmanager
+    def _place(self) -> Iterator[None]:
         self._open += 1
         try:
-            async for message in self._until_the_end(cameras):
-                yield message
+            yield
         finally:
             self._open -= 1
 
-    async def _until_the_end(self, cameras: list[str]) -> AsyncIterator[str]:
+    async def _messages(self, cameras: list[str]) -> AsyncGenerator[str]:
         history, clock = self._facts.history, self._facts.monotonic
         with ExitStack() as looks:
             channels = [looks.enter_context(self._live.channel(name)) for name in cameras]

@@ -6,6 +6,8 @@ import base64
 import http.client
 import json
 import re
+from collections import Counter
+from contextlib import ExitStack
 
 import cv2
 import numpy as np
@@ -133,6 +135,30 @@ def test_only_so_many_can_look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
             assert (refused.status, refused.headers["Retry-After"]) == (503, "10")
             assert visitor.ask("/").status == 200
         eventually(lambda: visitor.ask("/live", "HEAD").status == 200)
+
+
+def test_no_more_can_look_when_all_come_at_once() -> None:
+    with page_served() as visitor, ExitStack() as opened:
+        crowd = [opened.enter_context(visitor.connect()) for _ in range(3 * stream.MOST_STREAMS)]
+        for connection in crowd:
+            connection.sendall(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answers = Counter(connection.recv(12) for connection in crowd)
+
+        assert answers == {b"HTTP/1.1 200": stream.MOST_STREAMS, b"HTTP/1.1 503": 2 * stream.MOST_STREAMS}
+
+
+def test_who_goes_away_at_once_gives_the_place_back() -> None:
+    with page_served() as visitor:
+        for _ in range(2 * stream.MOST_STREAMS):
+            with visitor.connect() as connection:
+                connection.sendall(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+        def all_can_look() -> bool:
+            with ExitStack() as opened:
+                answers = [opened.enter_context(visitor.stream("/live")) for _ in range(stream.MOST_STREAMS)]
+                return {answer.status for answer in answers} == {200}
+
+        eventually(all_can_look)
 
 
 def test_what_comes_from_outside_is_shown_as_text() -> None:
