@@ -38,6 +38,9 @@ def _named_path(path: object) -> object:
     return path
 
 
+NamedPath = Annotated[Path, BeforeValidator(_named_path)]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -68,7 +71,7 @@ class FolderSource(_Section):
 
     kind: Literal["folder"]
     name: Name
-    path: Annotated[Path, BeforeValidator(_named_path)]
+    path: NamedPath
     on_done: Literal["keep", "delete"] = "keep"
 
 
@@ -185,7 +188,7 @@ class Settings(BaseSettings):
     )
 
     device_id: Name = Field(default_factory=_host_name)
-    state_dir: Path = Path("/var/lib/maskgate")
+    state_dir: NamedPath = Path("/var/lib/maskgate")
     sources: tuple[Source, ...] = ()
     detector: DetectorSettings = DetectorSettings()
     classifier: ClassifierSettings = ClassifierSettings()

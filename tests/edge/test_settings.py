@@ -125,6 +125,7 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
+        ('state_dir = ""', "state_dir: is empty, which would be whatever folder the program is started in"),
         ('state_dri = "x"', "state_dri: no such key; did you mean state_dir?"),
         ("[mqtt]\nprot = 1", "mqtt.prot: no such key; did you mean port?"),
         ("[mqtt]\nport = 70000", "mqtt.port: Input should be less than or equal to 65535"),
