@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import tempfile
 import time
@@ -59,7 +60,8 @@ def run_demo(
     with Worker("demo broker", broker.run, _STOP_LIMIT_S), tempfile.TemporaryDirectory(prefix="maskgate-") as folder:
         broker.wait_until_ready()
         camera = CameraSource(kind="camera", name="door", url=url)
-        settings = load_settings().model_copy(
+        # No file: what a board is configured to do is not what is shown, and its page's port is the service's.
+        settings = load_settings(Path(os.devnull)).model_copy(
             update={"device_id": _DEVICE, "state_dir": Path(folder), "sources": (camera,), "mqtt": mqtt}
         )
         with Worker("demo daemon", Daemon(settings).run, _STOP_LIMIT_S) as daemon:
