@@ -6,6 +6,9 @@ named `mqtt__password`), the TOML file, the defaults in `edge.settings.sections`
 
 from edge.settings.loading import DEFAULT_CONFIG, load_settings
 from edge.settings.sections import (
+    DONE,
+    FAILED,
+    PROCESSING,
     CameraSource,
     ClassifierSettings,
     DecisionSettings,
@@ -24,6 +27,9 @@ from edge.settings.sections import (
 
 __all__ = [
     "DEFAULT_CONFIG",
+    "DONE",
+    "FAILED",
+    "PROCESSING",
     "CameraSource",
     "ClassifierSettings",
     "DecisionSettings",

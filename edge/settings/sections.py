@@ -25,6 +25,8 @@ from pydantic_settings import (
 )
 
 ENV_PREFIX = "MASKGATE_"
+PROCESSING, DONE, FAILED = ".processing", "done", "failed"
+"""What a watched folder has inside, where dropped-in files go."""
 _LOOPBACK = frozenset(["127.0.0.1", "::1", "localhost"])
 _TOPIC_PREFIX = r"^[^#+\x00/$]([^#+\x00]*[^#+\x00/])?$"
 
@@ -172,6 +174,11 @@ class LogSettings(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+def _resolved(path: Path) -> Path:
+    """Without links and dots, so that one folder has one name; a loop of links stays as it is."""
+    return Path(os.path.realpath(path))
+
+
 def _host_name() -> str:
     """The machine's name with what a device id cannot hold replaced."""
     return re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:64] or "maskgate"
@@ -212,11 +219,15 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _folders_are_apart(self) -> Settings:
-        folders = [source.path.absolute() for source in self.sources if isinstance(source, FolderSource)]
-        if self.state_dir.absolute() in folders:
+        folders = [_resolved(source.path) for source in self.sources if isinstance(source, FolderSource)]
+        if _resolved(self.state_dir) in folders:
             raise ValueError("sources: a watched folder is the state_dir itself; make it a folder inside")
         if len(set(folders)) < len(folders):
             raise ValueError("sources: two of them watch the same folder")
+        insides = [folder / name for folder in folders for name in (PROCESSING, DONE, FAILED)]
+        for folder in folders:
+            if any(folder.is_relative_to(inside) for inside in insides):
+                raise ValueError(f"sources: {folder} is where files of another watched folder go")
         return self
 
     @classmethod
