@@ -85,6 +85,8 @@ class Recorder:
         self._write_waiting()
         self._keep_house()
         self._outbox.checkpoint()
+        for folder in self._folders.values():
+            folder.close()  # nobody moves files after this
 
     def wake(self) -> None:
         """Makes `run` look at `stop`."""

@@ -19,10 +19,11 @@ from typing import Literal
 
 import inotify_simple
 
-from edge.errors import ImageError
-from edge.settings import FolderSource
+from edge.errors import ImageError, UnavailableError
+from edge.settings import DONE, FAILED, PROCESSING, FolderSource
 from edge.sources import Monotonic, SourceState, Wake
 from edge.sources.names import UNFINISHED, Claim, complete_records, free_name
+from edge.sources.ownership import Ownership
 from edge.sources.readiness import DONE_WRITING, WRITING, FileFacts, Readiness, is_left_alone
 from edge.vision.geometry import Image
 from edge.vision.image import decode, read_bytes
@@ -31,8 +32,8 @@ log = logging.getLogger(__name__)
 
 SCAN_EVERY_S = 2.0
 _READ_MS = 100
-PROCESSING, DONE, FAILED = ".processing", "done", "failed"
 _FLAGS = inotify_simple.flags
+_GONE = _FLAGS.IGNORED | _FLAGS.MOVE_SELF
 MAX_ATTEMPTS = 4
 """A picture that has ended so many runs (for want of memory, say) would end all that follow."""
 
@@ -63,6 +64,7 @@ class Folder:
         self._inbox = settings.path
         self._clock = clock
         self._lock = threading.Lock()
+        self._ownership = Ownership()
         self._claimed: deque[str] = deque()
         self._files = Readiness(begun_ns=0)
         self._frames = 0
@@ -86,12 +88,15 @@ class Folder:
             except OSError as error:
                 self._fail(f"{self._inbox}: {error.strerror}")
                 stop.wait(SCAN_EVERY_S)
+            except UnavailableError as error:
+                self._fail(str(error))
+                stop.wait(SCAN_EVERY_S)
 
     def _subscribe(self, stack: ExitStack) -> inotify_simple.INotify | None:
         """Events of the folder, or None where the system has none to give: then scanning alone must do."""
         try:
             notify = stack.enter_context(inotify_simple.INotify())
-            notify.add_watch(self._inbox, DONE_WRITING | WRITING | _FLAGS.ONLYDIR)
+            notify.add_watch(self._inbox, DONE_WRITING | WRITING | _FLAGS.MOVE_SELF | _FLAGS.ONLYDIR)
         except OSError as error:
             log.info("source %s: no events of this folder (%s); it is looked at every %.0f s", self.name,
                      error.strerror, SCAN_EVERY_S)  # fmt: skip
@@ -105,7 +110,7 @@ class Folder:
                 stop.wait(SCAN_EVERY_S)
             events = [] if notify is None else notify.read(timeout=_READ_MS)
             overflowed = any(event.mask & _FLAGS.Q_OVERFLOW for event in events)
-            gone = any(event.mask & _FLAGS.IGNORED for event in events)
+            gone = any(event.mask & _GONE for event in events)
             with self._lock:
                 self._files.note(events, self._clock())
                 promoted = self._files.promote(self._clock())
@@ -113,31 +118,34 @@ class Folder:
                 wake()
             if overflowed or gone or self._clock() - scanned_at >= SCAN_EVERY_S:
                 scanned_at = self._clock()
-                self._scan()
+                gone |= self._scan()
                 wake()
             if gone:
                 return
 
-    def _scan(self) -> None:
-        """Looks at what is there. Raises OSError if the folder cannot be listed."""
+    def _scan(self) -> bool:
+        """Looks at what is there; whether that is another folder than before. Raises OSError if it cannot be listed."""
         now = self._clock()
+        is_another = self._make_folders()
         with os.scandir(self._inbox) as entries:
             facts = {entry.name: _facts(entry) for entry in entries if not is_left_alone(entry.name)}
         files = {name: each for name, each in facts.items() if each is not None and _is_file(each.mode)}
         with self._lock:
             self._files.look(files, now)
             self._error, self._scanned = None, True
+        return is_another
 
     # The pipeline's thread
 
     def recover(self, finished: frozenset[str]) -> None:
-        """Makes the sub-folders and finds what an earlier run had claimed; `take` gives it first.
+        """Makes the folder this program's own and finds what an earlier run had claimed; `take` gives it first.
 
         Args:
             finished: claims whose record is already in the outbox; they are left to `finish` and `delete`.
 
         Raises:
             OSError: the folders cannot be made or read.
+            UnavailableError: it is in use by another program or source.
         """
         self._inbox.mkdir(parents=True, exist_ok=True)
         self._make_folders()
@@ -148,10 +156,15 @@ class Folder:
         left = sorted(path.name for path in (self._inbox / PROCESSING).iterdir())
         self._claimed.extend(claim for claim in left if claim not in finished)
 
-    def _make_folders(self) -> None:
-        """Those inside; an inbox that is away, an unmounted disk perhaps, is not made anew in its place."""
+    def _make_folders(self) -> bool:
+        """Those inside; an inbox that is away, an unmounted disk perhaps, is not made anew in its place.
+
+        Returns:
+            Whether there was another .processing before: somebody has removed it, or replaced or covered the inbox.
+        """
         for name in (PROCESSING, DONE, FAILED):
             (self._inbox / name).mkdir(exist_ok=True)
+        return self._ownership.take(self._inbox / PROCESSING)
 
     def take(self) -> Dropped | None:
         """Claims and reads the next file, None if none is ready."""
@@ -237,6 +250,10 @@ class Folder:
     def delete(self, claim: str) -> None:
         """Deletes a published file."""
         (self._inbox / PROCESSING / claim).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Leaves the folder to others."""
+        self._ownership.give_back()
 
     def state(self) -> SourceState:
         """`waiting` before the first look into the folder, `lost` while it cannot be listed."""

@@ -170,6 +170,23 @@ def test_a_second_daemon_on_the_same_state_is_refused(tmp_path: Path, broker: Mo
     assert "is in use by another maskgate" in other.stderr
 
 
+def test_a_second_daemon_on_the_same_folder_is_refused_and_takes_nothing(
+    tmp_path: Path, broker: Mosquitto, pictures: Path
+) -> None:
+    config = config_for(tmp_path, broker.port)
+    other = tmp_path / "other.toml"
+    other.write_text(config.read_text().replace(str(tmp_path / "state"), str(tmp_path / "other")))
+    with subscribed(tmp_path, broker.port) as subscriber, running(config):
+        subscriber.wait_for("/availability")
+        drop(pictures, tmp_path / "inbox")
+        refused = maskgate("run", "--config", other)
+        subscriber.wait_for("/image", 4)
+
+    assert refused.returncode == 69
+    assert f"{tmp_path / 'inbox'} is in use by another maskgate" in refused.stderr
+    assert len(subscriber.received("/image")) == 4
+
+
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_ends_within_five_seconds_and_says_offline(
     tmp_path: Path, broker: Mosquitto, pictures: Path, signal_number: int

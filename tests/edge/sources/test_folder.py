@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import pytest
 
+from edge.errors import UnavailableError
 from edge.settings import FolderSource
 from edge.sources import folder as folder_module
+from edge.sources import ownership
 from edge.sources import readiness as readiness_module
 from edge.sources.folder import Dropped, Folder
 from edge.sources.names import free_name
 from edge.vision.geometry import Image
-from support.components import eventually
+from support.components import ROOT, eventually, require
 
 
 class Watch:
@@ -48,6 +53,21 @@ class Watch:
     def next(self) -> Dropped:
         return eventually(self.folder.take)
 
+    def next_in_time(self) -> Dropped:
+        """With a clock that goes on, for a file that perhaps no event tells of."""
+
+        def tick() -> Dropped | None:
+            self.now += 0.5
+            return self.folder.take()
+
+        return eventually(tick)
+
+    def killed_with(self) -> Dropped | None:
+        """What a run takes that ends in the middle of the work; the kernel gives its lock back."""
+        dropped = self.folder.take()
+        self.folder.close()
+        return dropped
+
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,8 +76,10 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def watch(tmp_path: Path) -> Watch:
-    return Watch(tmp_path / "inbox")
+def watch(tmp_path: Path) -> Iterator[Watch]:
+    watch = Watch(tmp_path / "inbox")
+    yield watch
+    watch.folder.close()
 
 
 @pytest.fixture
@@ -269,10 +291,10 @@ def test_what_an_earlier_run_had_claimed_is_taken_first(tmp_path: Path, jpeg: by
 
 def test_a_file_that_ends_the_program_again_and_again_is_given_up(tmp_path: Path, jpeg: bytes) -> None:
     inbox = tmp_path / "inbox"
-    Watch(inbox)
+    (inbox / ".processing").mkdir(parents=True)
     (inbox / ".processing" / "a.jpg").write_bytes(jpeg)
     for _ in range(3):
-        dropped = Watch(inbox).folder.take()
+        dropped = Watch(inbox).killed_with()
         assert dropped is not None
         assert dropped.error is None
 
@@ -405,13 +427,115 @@ def test_a_folder_that_was_made_anew_is_worked_on(watch: Watch, jpeg: bytes) -> 
         assert watch.next().name == "a.jpg"
 
 
+def test_a_folder_that_was_moved_away_and_made_anew_at_once_is_worked_on(
+    watch: Watch, jpeg: bytes, tmp_path: Path
+) -> None:
+    with watch.watching():
+        watch.inbox.rename(tmp_path / "away")
+        watch.inbox.mkdir()
+        (watch.inbox / "a.jpg").write_bytes(jpeg)
+        assert watch.next_in_time().name == "a.jpg"
+
+
+def test_a_processing_folder_that_somebody_removed_is_made_again(watch: Watch, jpeg: bytes) -> None:
+    with watch.watching():
+        shutil.rmtree(watch.inbox / ".processing")
+        (watch.inbox / "a.jpg").write_bytes(jpeg)
+        assert watch.next_in_time().name == "a.jpg"
+        assert watch.folder.state().error is None
+
+
+@pytest.fixture
+def covered(watch: Watch) -> Iterator[Callable[[], None]]:
+    """Mounts a disk over the inbox when it is called."""
+    require(os.geteuid() == 0, "mounting a small file system needs root")
+
+    def cover() -> None:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(watch.inbox)], check=True, timeout=10)
+
+    yield cover
+    subprocess.run(["umount", "--lazy", str(watch.inbox)], check=False, timeout=10)
+
+
+def test_a_disk_that_is_mounted_over_the_folder_is_worked_on(
+    watch: Watch, jpeg: bytes, covered: Callable[[], None]
+) -> None:
+    with watch.watching():
+        covered()
+        (watch.inbox / "a.jpg").write_bytes(jpeg)
+        assert watch.next_in_time().name == "a.jpg"
+        assert names(watch.inbox / ".processing") == ["a.jpg"]
+
+
+OWNER = """
+import sys
+import time
+from pathlib import Path
+from edge.settings import FolderSource
+from edge.sources.folder import Folder
+Folder(FolderSource(kind="folder", name="inbox", path=Path(sys.argv[1])), time.monotonic).recover(frozenset())
+print("owned", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_folder_is_one_programs_until_that_ends_even_by_a_kill(tmp_path: Path, jpeg: bytes) -> None:
+    inbox = tmp_path / "inbox"
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(inbox)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert owner.stdout is not None
+    assert owner.stdout.readline() == "owned\n"
+    (inbox / ".processing" / "a.jpg").write_bytes(jpeg)
+    (tmp_path / "linked").symlink_to(inbox)
+    for path in (inbox, tmp_path / "linked"):
+        with pytest.raises(UnavailableError, match="is in use by another maskgate"):
+            Watch(path)
+
+    owner.kill()
+    owner.communicate(timeout=10)
+    dropped = Watch(inbox).killed_with()
+
+    assert dropped is not None
+    assert (dropped.claim, dropped.name) == (".0.1~a.jpg", "a.jpg")
+
+
+def test_a_folder_that_comes_to_be_anothers_is_lost_until_it_is_let_go(watch: Watch, tmp_path: Path) -> None:
+    other = Watch(tmp_path / "other")
+    with watch.watching():
+        watch.inbox.rename(tmp_path / "away")
+        other.inbox.rename(watch.inbox)
+        watch.now = 2.1
+        lost = eventually(lambda: watch.folder.state() if watch.folder.state().state == "lost" else None)
+        assert lost.error == f"{watch.inbox} is in use by another maskgate, or by another source; give each its own"
+
+        other.folder.close()
+        eventually(lambda: watch.folder.state().state == "ok")
+
+
+def test_a_folder_that_cannot_be_locked_is_worked_on(
+    tmp_path: Path, jpeg: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def without_locks(_: int, __: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(ownership.fcntl, "flock", without_locks)
+    watch = Watch(tmp_path / "inbox")
+    with watch.watching():
+        (watch.inbox / "a.jpg").write_bytes(jpeg)
+        assert watch.next().name == "a.jpg"
+        watch.now = 2.1
+
+    assert [record.getMessage().split(" (")[0] for record in caplog.records] == [
+        f"{watch.inbox}/.processing cannot be locked"
+    ]
+
+
 def test_files_of_one_name_survive_any_number_of_kills(tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     processing = inbox / ".processing"
     for run in range(3):
         watch = Watch(inbox)
         watch.folder.take()
-        watch.folder.take()
+        watch.killed_with()
         (processing / "a.jpg").write_bytes(b"%d" % run)
 
     Watch(inbox).folder.take()

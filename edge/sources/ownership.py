@@ -1,0 +1,53 @@
+"""Whose a folder is: one program's at a time, by a lock that the kernel gives back however that program ends."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from pathlib import Path
+
+from edge.errors import UnavailableError
+
+log = logging.getLogger(__name__)
+
+
+class Ownership:
+    """A lock on a folder itself, in which nothing is written for it. Not safe for several threads by itself."""
+
+    def __init__(self) -> None:
+        self._handle: int | None = None
+
+    def take(self, folder: Path) -> bool:
+        """Locks what is at `folder` now, which may have been replaced since the last time; that one is let go.
+
+        A file system that knows no locks, as of some network mounts, is worked on without.
+
+        Returns:
+            Whether it is another folder than the last time.
+
+        Raises:
+            OSError: it cannot be opened.
+            UnavailableError: another program, or another part of this one, has it.
+        """
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if self._handle is not None and os.path.samestat(os.fstat(handle), os.fstat(self._handle)):
+            os.close(handle)
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(handle)
+            raise UnavailableError(
+                f"{folder.parent} is in use by another maskgate, or by another source; give each its own"
+            ) from error
+        except OSError as error:
+            log.warning("%s cannot be locked (%s); see to it that nobody else has it", folder, error.strerror)
+        self.give_back()
+        self._handle = handle
+        return True
+
+    def give_back(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
