@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from edge.errors import UsageError
 from train.architectures import Model
-from train.runs import RunFolder, RunSettings, reading, replacing
+from train.files import replacing
+from train.runs import RunFolder, RunSettings, reading
 
 EVERY = 4
 """Steps between two updates: a copy of the weights costs some milliseconds."""

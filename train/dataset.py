@@ -30,6 +30,10 @@ class Dataset:
         """A new reader of the pictures, one for each process."""
         return PictureStore(self.root)
 
+    def files(self) -> list[Path]:
+        """The files that the pictures are in."""
+        return [self.root / path for path in {sample.path.partition(ARCHIVE_MARK)[0] for sample in self.samples}]
+
     def part(self, name: str) -> list[Sample]:
         """The samples of `train`, `val` or `test`."""
         return [sample for sample in self.samples if sample.split == name]
@@ -64,6 +68,8 @@ def _from_names(names: Iterable[str], prefix: str, data: Path) -> list[Sample]:
         label = next((found for folder in folders if (found := label_of_name(folder))), None)
         if label is None:
             continue
+        if name.encode(errors="ignore").decode() != name:
+            raise UsageError(f"{data} holds a picture whose name is not UTF-8, {name!a}; rename it")
         part = next((found for folder in folders if (found := part_of_name(folder))), "")
         samples.append(
             Sample(

@@ -14,9 +14,11 @@ from edge.errors import UsageError
 from train.architectures import Model, load_keras
 from train.average import EVERY, WeightAverage
 from train.batches import BatchHelper
+from train.files import replacing
 from train.presets import Phase, Preset
+from train.progress import Count, uncounted
 from train.recipes import Recipe
-from train.runs import EpochRecord, RunFolder, RunState, reading, replacing
+from train.runs import EpochRecord, RunFolder, RunState, reading
 from train.teacher import Teacher
 from train.validation import ValidationSet, predict
 
@@ -34,10 +36,11 @@ def _no_epoch(record: EpochRecord, best: bool) -> None:  # noqa: FBT001
 
 @dataclass(frozen=True)
 class Progress:
-    """Told of each step; `total` is in steps of this epoch."""
+    """Told of each picture that is read before the first step, and of each step; its total is of this epoch."""
 
     step: Callable[[int, int, float], None] = _no_step
     epoch: Callable[[EpochRecord, bool], None] = _no_epoch
+    read: Count = uncounted
 
 
 class Trainer:

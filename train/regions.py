@@ -17,9 +17,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import ImageError
+from edge.errors import ImageError, ModelError
 from edge.vision.geometry import Box, Image, whole
 from edge.vision.yunet import Yunet
+from train.files import replacing, taking_turns
 from train.progress import Count, uncounted
 from train.samples import Sample
 from train.storage import PictureStore
@@ -63,10 +64,17 @@ class LandmarkFinder:
 
     Args:
         path: the .onnx file.
+
+    Raises:
+        ModelError: it is none that OpenCV can load and run.
     """
 
     def __init__(self, path: Path) -> None:
         self._network = Yunet(path, min_score=0.6)
+        try:  # OpenCV loads any network, and finds out when it runs it.
+            self._network.rows(np.zeros((320, 320, 3), np.uint8))
+        except cv2.error as error:
+            raise ModelError(f"{path} is no YuNet model: {error.err or 'OpenCV cannot run it'}") from error
 
     def find(self, image: Image) -> tuple[Box, NDArray[np.float32]] | None:
         """The best face, or None. Tried with a border too: faces that fill the picture are found less often."""
@@ -176,13 +184,22 @@ class RegionCache:
             progress: told how many samples are done.
 
         Returns:
-            The samples that could be read, and the path for `RegionFile`, whose regions are in the same order.
+            The samples that could be read, and the path for `RegionFile`, whose regions are in the same order; there is
+            no such file if none could be read.
         """
         path = self.folder / self._key(samples)
-        if not path.with_suffix(".json").is_file():
-            self._build(path, samples, store, progress)
-        kept = json.loads(path.with_suffix(".json").read_text())["kept"]
+        # Two trainings that begin at once need the same file: one makes it, the other waits for it.
+        with taking_turns(self.folder):
+            kept = _kept(path)
+            if kept is None or self._mended(samples, kept, store):
+                kept = self._build(path, samples, store, progress)
         return [samples[index] for index in kept], path
+
+    @staticmethod
+    def _mended(samples: Sequence[Sample], kept: Sequence[int], store: PictureStore) -> bool:
+        """Whether a picture that was left out can be read by now."""
+        left_out = set(range(len(samples))) - set(kept)
+        return any(store.readable(samples[index].path) for index in left_out)
 
     def _key(self, samples: Sequence[Sample]) -> str:
         digest = hashlib.sha256(f"{_FORMAT} {self.landmark_model and self.landmark_model.name}".encode())
@@ -190,7 +207,7 @@ class RegionCache:
             digest.update(f"{sample.path} {sample.sha256} {sample.box} {sample.label}\n".encode())
         return f"regions-{digest.hexdigest()[:16]}"
 
-    def _build(self, path: Path, samples: Sequence[Sample], store: PictureStore, progress: Count) -> None:
+    def _build(self, path: Path, samples: Sequence[Sample], store: PictureStore, progress: Count) -> list[int]:
         finder = LandmarkFinder(self.landmark_model) if self.landmark_model else None
         regions, kept = [], []
         image: Image | None = None
@@ -204,25 +221,44 @@ class RegionCache:
                 kept.append(index)
             except ImageError:
                 image = None  # Left out of `kept`: the caller sees how many, `inspect` says which and why.
+        progress(len(samples), len(samples))
+        if not regions:
+            return []
         _write(path, regions)
-        path.with_suffix(".json").write_text(json.dumps({"kept": kept}))
+        # Last: whoever finds this file finds the other two complete.
+        with replacing(path.with_suffix(".json")) as draft:
+            draft.write_text(json.dumps({"kept": kept}))
+        return kept
+
+
+def _kept(path: Path) -> list[int] | None:
+    """Which samples a region file holds; None if it is not there, or not whole."""
+    if not (path.with_suffix(".npy").is_file() and path.with_suffix(".npz").is_file()):
+        return None
+    try:
+        kept = json.loads(path.with_suffix(".json").read_text())["kept"]
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
+    return [int(index) for index in kept]
 
 
 def _write(path: Path, regions: Sequence[Region]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     sizes = [region.image.size for region in regions]
-    pixels = np.lib.format.open_memmap(path.with_suffix(".npy"), "w+", np.uint8, (sum(sizes),))
     offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-    for start, region in zip(offsets, regions, strict=True):
-        pixels[start : start + region.image.size] = region.image.reshape(-1)
-    pixels.flush()
+    header = {"descr": "|u1", "fortran_order": False, "shape": (sum(sizes),)}
+    # Not through a memory map: where the disk is full, that ends the process without a word.
+    with replacing(path.with_suffix(".npy")) as draft, draft.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for region in regions:
+            file.write(region.image.tobytes())
     boxes = [(b.x, b.y, b.width, b.height) if (b := region.box) else (0, 0, 0, 0) for region in regions]
     unknown = np.full((5, 2), np.nan, np.float32)
-    np.savez(
-        path.with_suffix(".npz"),
-        shapes=np.array([region.image.shape[:2] for region in regions], np.int32),
-        offsets=offsets,
-        boxes=np.array(boxes, np.int32),
-        landmarks=np.array([unknown if r.landmarks is None else r.landmarks for r in regions], np.float32),
-        face_px=np.array([region.face_px for region in regions], np.int32),
-    )
+    with replacing(path.with_suffix(".npz")) as draft:
+        np.savez(
+            draft,
+            shapes=np.array([region.image.shape[:2] for region in regions], np.int32),
+            offsets=offsets,
+            boxes=np.array(boxes, np.int32),
+            landmarks=np.array([unknown if r.landmarks is None else r.landmarks for r in regions], np.float32),
+            face_px=np.array([region.face_px for region in regions], np.int32),
+        )

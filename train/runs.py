@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
+import os
+import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -15,26 +18,16 @@ from typing import Any
 
 from edge.errors import UsageError
 from train.architectures import ARCHITECTURES, Model, Pixels
+from train.files import replacing
+
+_PER_VARIABLE = 4096
+"""Bytes that HDF5 needs beside the values of a variable, at most; about 1,600 were seen."""
 
 _DAMAGE = (OSError, LookupError, TypeError, ValueError, EOFError, csv.Error, zipfile.BadZipFile, zlib.error)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A draft beside `path` that takes its place once the block has ended; until then the old file is untouched.
-
-    The draft ends as `path` does: Keras and NumPy go by the suffix.
-    """
-    draft = path.with_name(f".draft-{path.name}")
-    try:
-        yield draft
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path, cure: str = "delete the run folder, or give another one with -o") -> Iterator[None]:
     """Names the file of a run, and the cure, where the block finds it damaged.
 
     Raises:
@@ -44,9 +37,7 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except _DAMAGE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UsageError(
-            f"{path} is damaged or missing ({reason}): delete the run folder, or give another one with -o"
-        ) from error
+        raise UsageError(f"{path} is damaged or missing ({reason}): {cure}") from error
 
 
 @dataclass(frozen=True)
@@ -132,6 +123,16 @@ class RunFolder:
         return self.path / f"average.{done}.npz"
 
     @property
+    def model(self) -> Path:
+        """The int8 file that was exported last."""
+        return self.path / "model.tflite"
+
+    @property
+    def float_model(self) -> Path:
+        """The same before quantization."""
+        return self.path / "model.float.tflite"
+
+    @property
     def state(self) -> Path:
         return self.path / "state.json"
 
@@ -162,9 +163,12 @@ class RunFolder:
             raw = json.loads(self._settings.read_text(encoding="utf-8"))
             raw["labels"] = tuple(raw["labels"])
             raw["pixels"] = Pixels(**raw["pixels"])
-            return RunSettings(**raw)
+            settings = RunSettings(**raw)
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise UsageError(f"{self.path} is no run folder of `maskgate-train fit`: {error}") from error
+        if settings.arch not in ARCHITECTURES:
+            raise UsageError(f"{self.path} holds a network that is not known here, {settings.arch!r}")
+        return settings
 
     def write_history(self, records: Sequence[EpochRecord]) -> None:
         names = [field.name for field in fields(EpochRecord)]
@@ -210,8 +214,13 @@ class RunFolder:
             return RunState(int(raw["phase"]), int(raw["epochs"]), float(raw["best"]), int(raw["done"]))
 
     def save_best(self, model: Model) -> None:
-        """Keeps the weights that the model has now as the best ones."""
+        """Keeps the weights that the model has now as the best ones.
+
+        Raises:
+            OSError: they cannot be written.
+        """
         with replacing(self.best_weights) as draft:
+            _check_room(draft, model)
             model.save_weights(str(draft))
 
     def best_model(self) -> Model:
@@ -226,9 +235,26 @@ class RunFolder:
             raise UsageError(
                 f"{self.path} has no {self.best_weights.name} yet: let `maskgate-train fit` end an epoch first"
             )
-        with reading(self.best_weights):
-            model.load_weights(str(self.best_weights))
+        self.load_best(model)
         return model
+
+    def load_best(self, model: Model) -> None:
+        """Gives a network of the same kind the best weights.
+
+        Raises:
+            UsageError: they are damaged.
+        """
+        with reading(self.best_weights, "delete that run and train it again with `maskgate-train fit`"):
+            model.load_weights(str(self.best_weights))
+
+
+def _check_room(path: Path, model: Model) -> None:
+    """HDF5 that meets a full disk ends the process without a word (h5py 3.14), so it must not meet one."""
+    optimizer = getattr(model, "optimizer", None)  # A model that was never compiled has no such thing.
+    values = [*model.variables, *(optimizer.variables if optimizer else ())]
+    needed = sum(int(math.prod(value.shape)) * 4 + _PER_VARIABLE for value in values)
+    if shutil.disk_usage(path.parent).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def check_same_run(run: RunFolder, settings: RunSettings) -> None:

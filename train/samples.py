@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edge.errors import UsageError
 from edge.vision.geometry import Box
+from train.files import replacing
 
 ARCHIVE_MARK = "!"
 """Divides archive and member in a path: `faces/extra.zip!mask/12.jpg`."""
@@ -91,6 +92,8 @@ def read_manifest(path: Path) -> list[Sample]:
 
 
 def _checked(row: Mapping[str, str], where: str) -> Sample:
+    if None in row or None in row.values():  # csv.DictReader's way to say it
+        raise UsageError(f"{where}: has more or fewer columns than the first line; was the file cut off?")
     if row["label"] not in LABELS:
         raise UsageError(f"{where}: label {row['label']!r} is none of {', '.join(filter(None, LABELS))}")
     try:
@@ -120,7 +123,7 @@ def _sample(row: Mapping[str, str]) -> Sample:
 def write_manifest(path: Path, samples: Iterable[Sample]) -> None:
     """Writes a manifest; the same samples give the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for sample in samples:

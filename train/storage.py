@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
+from lzma import LZMAError
 from pathlib import Path
 
 from edge.errors import ImageError, UsageError
 from edge.vision.geometry import Image
-from edge.vision.image import decode, read_bytes
+from edge.vision.image import DEFAULT_LIMITS, decode, read_bytes
 from train.samples import ARCHIVE_MARK
+
+_DAMAGE = (KeyError, RuntimeError, zipfile.BadZipFile, OSError, EOFError, zlib.error, LZMAError)
+"""What a zip raises for a member that is not there, encrypted, or damaged, by its way of compression."""
 
 
 class PictureStore:
@@ -29,11 +34,15 @@ class PictureStore:
             ImageError: the file or the member is not there or cannot be read.
         """
         archive, mark, member = path.partition(ARCHIVE_MARK)
-        if not mark:
+        # A plain file may have the mark in its name.
+        if not mark or (self.root / path).is_file():
             return read_bytes(self.root / path)
         try:
-            return self._archive(archive).read(member)
-        except (KeyError, RuntimeError, zipfile.BadZipFile, OSError) as error:  # An encrypted member is a RuntimeError.
+            found = self._archive(archive).getinfo(member)
+            if found.file_size > DEFAULT_LIMITS.max_bytes:
+                raise ImageError(f"larger than {DEFAULT_LIMITS.max_bytes // 2**20} MiB")
+            return self._archive(archive).read(found)
+        except _DAMAGE as error:
             raise ImageError(f"{member or 'member'} cannot be read from {archive}: {error}") from error
 
     def image(self, path: str) -> Image:
@@ -43,6 +52,14 @@ class PictureStore:
             ImageError: it cannot be read or decoded.
         """
         return decode(self.read(path))
+
+    def readable(self, path: str) -> bool:
+        """Whether `image` gives the picture."""
+        try:
+            self.image(path)
+        except ImageError:
+            return False
+        return True
 
     def members(self, archive: str) -> list[str]:
         """Names of the files in an archive, sorted."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -69,3 +70,11 @@ def test_a_photo_becomes_one_sample_a_box(tmp_path: Path) -> None:
         ("boxed", "incorrect", Box(50, 2, 20, 20)),
         ("photo", "no_face", None),
     ]
+
+
+def test_a_name_that_no_manifest_can_hold_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "Mask").mkdir()
+    with open(os.fsencode(tmp_path) + b"/Mask/caf\xe9.png", "wb"):  # noqa: PTH123
+        pass
+    with pytest.raises(UsageError, match=r"not UTF-8, 'Mask/caf\\udce9\.png'; rename it"):
+        open_dataset(tmp_path)

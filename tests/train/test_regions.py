@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from edge.errors import ModelError
+from edge.vision.cards import bundled_models
 from edge.vision.geometry import Box, face_input
 from train.dataset import open_dataset
-from train.regions import RegionCache, RegionFile, cut
+from train.regions import LandmarkFinder, RegionCache, RegionFile, cut
 from train.samples import Sample
 from train.views import face_view
 
@@ -55,3 +59,40 @@ def test_a_large_face_is_stored_smaller_with_its_box() -> None:
     assert region.box is not None
     assert region.box.width == 176
     assert region.face_px == 352
+
+
+@pytest.mark.parametrize("suffix", [".json", ".npy", ".npz"])
+def test_a_file_that_is_not_whole_is_made_again(suffix: str, tiny_folder: Path, tmp_path: Path) -> None:
+    dataset = open_dataset(tiny_folder)
+    _, path = RegionCache(tmp_path).prepare(dataset.samples[:3], dataset.store())
+    if suffix == ".json":
+        path.with_suffix(suffix).write_text('{"kept": [0,')
+    else:
+        path.with_suffix(suffix).unlink()
+    kept, again = RegionCache(tmp_path).prepare(dataset.samples[:3], dataset.store())
+    assert (again, len(kept), len(RegionFile(again))) == (path, 3, 3)
+    assert not list(tmp_path.glob(".draft-*"))
+
+
+def test_a_picture_that_was_missing_is_taken_in_once_it_is_there(tiny_folder: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(tiny_folder, tmp_path / "data")
+    dataset = open_dataset(data)
+    gone = data / dataset.samples[1].path
+    gone.rename(tmp_path / "aside.png")
+    kept, _ = RegionCache(tmp_path / "cache").prepare(dataset.samples[:3], dataset.store())
+    assert len(kept) == 2
+    (tmp_path / "aside.png").rename(gone)
+    kept, path = RegionCache(tmp_path / "cache").prepare(dataset.samples[:3], dataset.store())
+    assert (len(kept), len(RegionFile(path))) == (3, 3)
+
+
+def test_how_many_pictures_are_read_is_told(tiny_folder: Path, tmp_path: Path) -> None:
+    dataset = open_dataset(tiny_folder)
+    told: list[tuple[int, int]] = []
+    RegionCache(tmp_path).prepare(dataset.samples[:3], dataset.store(), lambda *count: told.append(count))
+    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+def test_a_network_that_is_no_yunet_is_refused_before_pictures_are_read() -> None:
+    with pytest.raises(ModelError, match=r"mask_classifier\.tflite is no YuNet model"):
+        LandmarkFinder(bundled_models() / "mask_classifier.tflite")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ def test_a_file_without_the_columns_is_no_manifest(tmp_path: Path) -> None:
         ("b.jpg,WithMask,10,", "line 3: label 'WithMask' is none of mask, no_mask"),
         ("b.jpg,mask,ten,", "line 3: sizes and face boxes are numbers"),
         ("b.jpg,mask,10,left", "line 3: sizes and face boxes are numbers"),
+        ("b.jpg,mask,10,1,1", "line 3: has more or fewer columns"),
     ],
 )
 def test_a_line_that_cannot_be_understood_is_named(tmp_path: Path, line: str, says: str) -> None:
@@ -60,3 +62,22 @@ def test_a_line_that_cannot_be_understood_is_named(tmp_path: Path, line: str, sa
 def test_paths_follow_the_manifest_to_another_folder(tmp_path: Path) -> None:
     moved = rebased([Sample("faces/a.zip!b.jpg", "mask")], tmp_path / "data", tmp_path / "runs" / "one")
     assert moved[0].path == "../../data/faces/a.zip!b.jpg"
+
+
+def test_a_manifest_whose_last_line_is_cut_off_is_refused(tmp_path: Path) -> None:
+    write_manifest(tmp_path / "m.csv", [Sample("a.jpg", "mask", "train"), Sample("b.jpg", "mask", "test")])
+    content = (tmp_path / "m.csv").read_bytes()
+    (tmp_path / "m.csv").write_bytes(content[: content.rindex(b"test")])
+    with pytest.raises(UsageError, match=r"line 3: .* was the file cut off\?"):
+        read_manifest(tmp_path / "m.csv")
+
+
+def test_a_manifest_that_cannot_be_written_to_its_end_leaves_the_one_before(tmp_path: Path) -> None:
+    def samples() -> Iterator[Sample]:
+        yield Sample("b.jpg", "mask")
+        raise InterruptedError("killed")
+
+    write_manifest(tmp_path / "m.csv", [Sample("a.jpg", "mask")])
+    with pytest.raises(InterruptedError):
+        write_manifest(tmp_path / "m.csv", samples())
+    assert [sample.path for sample in read_manifest(tmp_path / "m.csv")] == ["a.jpg"]

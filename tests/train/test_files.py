@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import errno
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from edge.errors import UnavailableError, UsageError
+from train.files import check_output, claimed, replacing, write_output
+
+
+def _on_a_full_disk(path: Path) -> None:
+    with replacing(path) as draft:
+        draft.write_text("ha")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # As Python says it when a file is written: no name.
+
+
+def test_a_file_that_the_disk_has_no_room_for_is_named_and_the_old_one_stays(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("old")
+    with pytest.raises(OSError, match=re.escape(str(path))):
+        _on_a_full_disk(path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_draft_that_cannot_be_made_is_told_by_the_name_that_was_given(tmp_path: Path) -> None:
+    path = tmp_path / "gone" / "page.html"
+    for write in (lambda: write_output(path, "page"), lambda: check_output(path)):
+        with pytest.raises(FileNotFoundError) as raised:
+            write()
+        assert raised.value.filename == str(path)
+
+
+def test_what_a_link_points_to_is_replaced_and_a_pipe_is_written_to(tmp_path: Path) -> None:
+    real, link, pipe = tmp_path / "real.json", tmp_path / "link.json", tmp_path / "pipe"
+    real.write_text("old")
+    link.symlink_to(real)
+    check_output(link)
+    write_output(link, "new")
+    assert (link.is_symlink(), real.read_text()) == (True, "new")
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    check_output(pipe)
+    write_output(pipe, "new")
+    assert os.read(reader, 10) == b"new"
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_what_is_read_is_not_written_over(tmp_path: Path) -> None:
+    data = tmp_path / "data.zip"
+    data.write_text("pictures")
+    check_output(tmp_path / "other.zip", data)
+    with pytest.raises(UsageError, match="is read here"):
+        check_output(tmp_path / "." / "data.zip", tmp_path / "gone", data)
+    assert sorted(tmp_path.iterdir()) == [data]
+
+
+def test_a_folder_is_claimed_by_one_at_a_time(tmp_path: Path) -> None:
+    with (
+        claimed(tmp_path / "run"),
+        pytest.raises(UnavailableError, match="in use by another"),
+        claimed(tmp_path / "run"),
+    ):
+        pytest.fail("two have it")
+    with claimed(tmp_path / "run"):
+        assert list((tmp_path / "run").iterdir()) == []

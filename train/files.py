@@ -1,0 +1,123 @@
+"""Files that are there whole or not at all, and the file's name in what is said where one cannot be written."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edge.errors import UnavailableError, UsageError
+
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems without locks answer: then there is none."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A draft beside `path` that takes its place once the block has ended; until then the old file is untouched.
+
+    The draft ends as `path` does: Keras and NumPy go by the suffix.
+
+    Raises:
+        OSError: it cannot be written; `filename` is `path`, also where the disk is full and Python names no file.
+    """
+    draft = path.with_name(f".draft-{path.name}")
+    with _naming(path, draft):
+        try:
+            yield draft
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(path: Path, draft: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.filename in (None, str(draft)):
+            error.filename, error.filename2 = str(path), None
+        raise
+
+
+def write_output(path: Path, content: str | bytes) -> None:
+    """Writes what somebody asked for: a file whole or not at all, and a pipe or a device as it is.
+
+    Where `path` is a symbolic link, what it points to is replaced.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    if path.is_relative_to("/dev") or (path.exists() and not path.is_file()):
+        path.write_bytes(data)
+        return
+    with replacing(_target(path)) as draft:
+        draft.write_bytes(data)
+
+
+def _target(path: Path) -> Path:
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def check_output(path: Path, *read: Path) -> None:
+    """Refuses an output before the work for it is done.
+
+    Args:
+        path: the file that will be written.
+        read: files that the work reads, which it must not be.
+
+    Raises:
+        UsageError: it is one of these.
+        OSError: nothing can be written there.
+    """
+    if path.exists() and any(each.exists() and path.samefile(each) for each in read):
+        raise UsageError(f"{path} is read here and would be written over; give another file")
+    if path.is_relative_to("/dev") or (path.exists() and not path.is_file()):
+        return
+    target = _target(path)
+    draft = target.with_name(f".draft-{target.name}")
+    with _naming(path, draft):
+        draft.touch()
+        draft.unlink()
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Keeps a folder from others who claim it until the block ends; the kernel gives it back however the process ends.
+
+    Raises:
+        UnavailableError: somebody else has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        yield
+
+
+@contextmanager
+def taking_turns(folder: Path) -> Iterator[None]:
+    """Waits until nobody else is inside such a block for the same folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder, fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, how)
+        except BlockingIOError as error:
+            raise UnavailableError(
+                f"{folder} is in use by another maskgate-train: wait until it ends, or give another folder with -o"
+            ) from error
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+        yield
+    finally:
+        os.close(descriptor)
