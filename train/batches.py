@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import queue
+import signal
 from collections.abc import Iterator
 from multiprocessing.queues import Queue
 from types import TracebackType
@@ -23,7 +23,8 @@ _PATIENCE_S = 120.0
 
 def _produce(recipe: Recipe, first_epoch: int, out: Queue[Any]) -> None:
     cv2.setNumThreads(1)
-    parent = os.getppid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the trainer, which ends this process.
+    trainer = multiprocessing.parent_process()
     try:
         epoch = first_epoch
         while True:
@@ -34,7 +35,9 @@ def _produce(recipe: Recipe, first_epoch: int, out: Queue[Any]) -> None:
                         out.put(batch, timeout=5)
                         break
                     except queue.Full:
-                        if os.getppid() != parent:
+                        if trainer is not None and not trainer.is_alive():
+                            # Nobody reads what is still on its way, and without this the process would wait for that.
+                            out.cancel_join_thread()
                             return
             epoch += 1
     except Exception as error:  # noqa: BLE001  The other side raises it again.

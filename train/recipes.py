@@ -97,7 +97,7 @@ class BalancedRecipe:
         made = {
             Stratum.SYNTHETIC_MASK: self._bare,
             Stratum.SYNTHETIC_INCORRECT: self._bare,
-            Stratum.REVEALED: self._frontal_masks,
+            Stratum.REVEALED: self._frontal_masks if self._bare else [],
         }
         return Sampler(self.samples, made, shares, self.boost)
 

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +91,46 @@ def test_an_error_in_the_helper_process_is_raised_here(plain: PlainRecipe, tmp_p
     broken = PlainRecipe(plain.samples, tmp_path / "gone", plain.labels, 32, 10, 1, KerasRanges())
     with BatchHelper(broken) as helper, pytest.raises(RuntimeError, match="could not be made"):
         next(helper.epoch())
+
+
+def test_the_helper_process_ends_when_its_trainer_is_killed(plain: PlainRecipe, tmp_path: Path) -> None:
+    """Its queue is full by then, and nobody reads it."""
+    (tmp_path / "recipe").write_bytes(pickle.dumps(plain))
+    code = (
+        "import multiprocessing, pickle, sys, time\n"
+        "from train.batches import BatchHelper\n"
+        "if __name__ == '__main__':\n"
+        "    with BatchHelper(pickle.loads(open(sys.argv[1], 'rb').read())) as helper:\n"
+        "        next(helper.epoch())\n"
+        "        print(multiprocessing.active_children()[0].pid, flush=True)\n"
+        "        time.sleep(60)\n"
+    )
+    (tmp_path / "trainer.py").write_text(code)
+    with subprocess.Popen(
+        [sys.executable, tmp_path / "trainer.py", tmp_path / "recipe"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    ) as trainer:
+        assert trainer.stdout is not None
+        helper = int(trainer.stdout.readline())
+        trainer.kill()
+    deadline = time.monotonic() + 30
+    while _runs(helper) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not _runs(helper)
+
+
+def _runs(process: int) -> bool:
+    """False for a zombie, too: not every system's first process takes them away."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_without_a_bare_face_whose_landmarks_are_known_no_nose_is_revealed(balanced: BalancedRecipe) -> None:
+    recipe = replace(balanced, shares={Stratum.REVEALED: 0.9, Stratum.MASK_CROP: 0.1})
+    recipe.__dict__["_bare"], recipe.__dict__["_frontal_masks"] = [], [0]
+    rng = np.random.default_rng(1)
+    assert {recipe._sampler.draw(rng).stratum for _ in range(20)} == {Stratum.MASK_CROP}
