@@ -95,6 +95,7 @@ def inspect_dataset(dataset: Dataset, progress: Count = uncounted) -> Inspection
             facts.append(_facts(sample, data))
         except ImageError as error:
             corrupt.append((sample.path, str(error)))
+    progress(len(dataset.samples), len(dataset.samples))
     return _compared(facts, corrupt)
 
 

@@ -120,6 +120,8 @@ def judge(
     card = load_card(model)
     if card.task != "mask-classifier":
         raise ModelError(f"{model} is a {card.task}, not a mask-classifier")
+    if not {MASK, NO_MASK} <= set(card.labels):
+        raise ModelError(f"{model}: labels are {list(card.labels)}; a mask classifier has mask and no_mask")
     network = TfliteModel(model, card)
     margin = card.crop.margin if margin is None else margin
     kept: list[Sample] = []
@@ -143,6 +145,10 @@ def judge(
         sharp.append(sharpness(face))
         bright.append(float(face.mean()))
         pixels.append(_face_px(sample, image))
+    if chosen:
+        progress(len(chosen), len(chosen))
+    if outputs and outputs[0].shape != (len(card.labels),):
+        raise ModelError(f"{model} gives {outputs[0].size} probabilities, and its card has {len(card.labels)} labels")
     return Judgements(
         card,
         kept,

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from train import plots
 from train.dataset import Dataset
 from train.inspection import Inspection, sample_grid
-from train.labels import MASK, NO_MASK
 from train.samples import Sample
 
 _STYLE = """
@@ -105,7 +104,7 @@ def inspection_page(dataset: Dataset, found: Inspection) -> str:
 def _grid(dataset: Dataset, found: Inspection) -> bytes:
     rng = np.random.default_rng(0)
     chosen: list[Sample] = []
-    for label in (MASK, NO_MASK):
+    for label in sorted({fact.sample.label for fact in found.facts}):
         members = [fact.sample for fact in found.facts if fact.sample.label == label]
         chosen += [members[int(index)] for index in rng.permutation(len(members))[:8]]
     _, data = cv2.imencode(".png", sample_grid(dataset, chosen, 4))

@@ -57,6 +57,7 @@ def grouped(dataset: Dataset, progress: Count = uncounted) -> Dataset:
             continue  # The caller compares the counts; `inspect` names the files.
         prints.append(fingerprint(data, image))
         kept.append(replace(sample, sha256=prints[-1].sha256, width=int(image.shape[1]), height=int(image.shape[0])))
+    progress(len(dataset.samples), len(dataset.samples))
     roots = families(prints, [sample.path for sample in kept])
     # Named by content: the group is the same wherever the data lies.
     names = [f"g{kept[root].sha256[:12]}" for root in roots]

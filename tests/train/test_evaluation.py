@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,21 @@ def test_the_report_is_one_file_with_everything_in_it(tiny_model: Path, tiny_run
     assert 'src="http' not in text
     assert text.count('src="data:image/png') == 4
     assert (tiny_run.path / "curves.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        (["with", "without"], "a mask classifier has mask and no_mask"),
+        (["mask", "no_mask", "not_a_face"], "gives 2 probabilities, and its card has 3 labels"),
+    ],
+)
+def test_a_card_with_other_labels_than_the_file_is_refused(
+    labels: list[str], says: str, tiny_model: Path, tiny_manifest: Path, tmp_path: Path
+) -> None:
+    model = Path(shutil.copy(tiny_model, tmp_path))
+    card = json.loads(tiny_model.with_suffix(".json").read_text())
+    model.with_suffix(".json").write_text(json.dumps({**card, "labels": labels}))
+    dataset = open_dataset(tiny_manifest)
+    with pytest.raises(ModelError, match=says):
+        judge(model, dataset.part("test"), dataset.store())

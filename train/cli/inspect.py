@@ -19,9 +19,12 @@ def inspect(data: Path, report: Path | None) -> None:
     """
     from train.cli.progress import counted
     from train.dataset import open_dataset
+    from train.files import check_output, write_output
     from train.inspection import inspect_dataset
 
     dataset = open_dataset(data)
+    if report:
+        check_output(report, data, *dataset.files())
     with counted("reading") as progress:
         found = inspect_dataset(dataset, progress)
     for part, label, files, pictures in found.counts():
@@ -34,12 +37,12 @@ def inspect(data: Path, report: Path | None) -> None:
     click.echo(f"same bytes: {sum(len(family) - 1 for family in found.copies)} files in {len(found.copies)} families")
     click.echo(f"same picture: {sum(len(family) - 1 for family in found.alike)} files in {len(found.alike)} families")
     click.echo(f"copies in another part of the split: {len(found.leaks)}")
+    for path, reason in found.corrupt:
+        click.echo(f"{path}: {reason}", err=True)
     if report:
         from train.pages import inspection_page
 
-        report.write_text(inspection_page(dataset, found), encoding="utf-8")
+        write_output(report, inspection_page(dataset, found))
         click.echo(report)
-    for path, reason in found.corrupt:
-        click.echo(f"{path}: {reason}", err=True)
     if found.corrupt:
         raise click.exceptions.Exit(1)

@@ -28,10 +28,15 @@ def split(
     from train import split as parts
     from train.cli.progress import counted
     from train.dataset import open_dataset
+    from train.files import check_output
     from train.samples import rebased, write_manifest
 
     if reshuffle and keep_published:
         raise UsageError("--reshuffle and --keep-published exclude each other")
+    if output.suffix.lower() != ".csv":
+        raise UsageError(f"{output}: the name of a manifest ends in .csv")
+    if output.parent.is_dir():
+        check_output(output)
     dataset = open_dataset(data)
     with counted("reading") as progress:
         found = parts.grouped(dataset, progress)
