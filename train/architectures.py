@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -143,7 +146,8 @@ def mobilenet_backbone(size: int, alpha: float, weights: Path | str | None) -> M
     shape = (size, size, 3)
     if weights == "imagenet":
         try:
-            return build(input_shape=shape, alpha=alpha, include_top=False, weights="imagenet")
+            with redirect_stdout(sys.stderr):  # Keras tells of the download, and stdout is ours.
+                return build(input_shape=shape, alpha=alpha, include_top=False, weights="imagenet")
         except Exception as error:  # Keras raises a bare Exception when the download fails.
             raise UnavailableError(
                 f"the ImageNet weights cannot be fetched ({error}): give a file with --weights"
@@ -151,7 +155,8 @@ def mobilenet_backbone(size: int, alpha: float, weights: Path | str | None) -> M
     model = build(input_shape=shape, alpha=alpha, include_top=False, weights=None)
     if weights is not None:
         try:
-            model.load_weights(str(weights))
+            with warnings.catch_warnings(action="ignore"):  # Of each layer that does not fit; the error says it once.
+                model.load_weights(str(weights))
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"{weights} does not fit MobileNetV2 of width {alpha}: {str(error).splitlines()[0]}"
@@ -182,3 +187,6 @@ ARCHITECTURES: dict[str, Callable[..., Model]] = {
 
 FROM_SCRATCH = frozenset({"cnn3", "cnn4"})
 """Networks for which there are no weights to begin from."""
+
+IMAGENET_WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
+"""Of MobileNetV2, for which Keras has ImageNet weights."""

@@ -5,84 +5,29 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edge.errors import ImageError, UsageError
-from train.architectures import ARCHITECTURES, FROM_SCRATCH, Model, load_keras
+from edge.errors import UsageError
+from train.architectures import ARCHITECTURES, Model, load_keras
+from train.choices import Choices, checked, chosen_preset
 from train.dataset import Dataset, open_dataset, with_boxes
+from train.detector.objects import read_objects
+from train.detector.traps import load_traps
+from train.files import claimed
 from train.fit import Progress, Trainer
 from train.hard import hard_examples
 from train.labels import INCORRECT, MASK, NO_FACE, NO_MASK
-from train.presets import PRESETS, Preset
-from train.progress import Note, silent
+from train.presets import Preset
+from train.progress import Count, Note, silent
 from train.recipes import BalancedRecipe, PlainRecipe, Recipe
 from train.regions import RegionCache, RegionFile
-from train.runs import EpochRecord, RunFolder, RunSettings, check_same_run, reading
+from train.runs import EpochRecord, RunFolder, RunSettings, check_same_run
 from train.samples import PARTS, Sample
 from train.split import leaking_groups
-from train.storage import PictureStore
 from train.teacher import teacher_of
 from train.validation import ValidationSet
-
-DEFAULT_PRESETS = {"mobilenet_v2": "maskgate", "cnn3": "bangkit", "cnn4": "fakhrezi"}
-"""Which preset an architecture is trained with when none is named."""
-
-USUAL_WEIGHTS = "usual"
-"""ImageNet's for a MobileNetV2, none for a network that has none."""
-
-_GO_ON = 0.35
-"""Share of a preset's last rate with which a run goes on from another one's weights."""
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What the command line leaves open is None and comes from the preset."""
-
-    arch: str | None = None
-    preset: str | None = None
-    alpha: float | None = None
-    size: int | None = None
-    epochs: int | None = None
-    steps: int | None = None
-    weights: Path | str | None = None
-    landmarks: Path | None = None
-    hard_run: Path | None = None
-    start: Path | None = None
-    teacher: Path | None = None
-    objects: Path | None = None
-    traps: Path | None = None
-    seed: int = 1
-    command: str = ""
-
-
-def chosen_preset(choices: Choices) -> tuple[str, Preset]:
-    """The preset with the choices put in, and its full name.
-
-    Raises:
-        UsageError: no such preset, or it has no such architecture.
-    """
-    name = choices.preset or DEFAULT_PRESETS.get(choices.arch or "mobilenet_v2", "")
-    if name not in PRESETS:
-        raise UsageError(f"there is no preset {name!r}; there is {', '.join(PRESETS)}")
-    arch = choices.arch or next(iter(PRESETS[name]))
-    if arch not in PRESETS[name]:
-        raise UsageError(f"the preset {name} has no {arch}; it has {', '.join(PRESETS[name])}")
-    preset = PRESETS[name][arch]
-    if choices.alpha is not None:
-        preset = replace(preset, alpha=choices.alpha)
-    if choices.size is not None:
-        preset = replace(preset, size=choices.size)
-    if choices.steps is not None and preset.steps:
-        preset = replace(preset, steps=choices.steps)
-    if choices.start is not None:
-        # The head has learned; the rest goes on more gently than it began.
-        preset = replace(preset, phases=(replace(preset.phases[-1], rate=preset.phases[-1].rate * _GO_ON),))
-    if choices.epochs is not None:
-        *before, last = preset.phases
-        preset = replace(preset, phases=(*before, replace(last, epochs=choices.epochs)))
-    return f"{name}/{arch}", preset
 
 
 def fit(
@@ -98,17 +43,15 @@ def fit(
         manifest: the split; paths in it are relative to its folder.
         run: a new folder, or one of the same settings that was interrupted: it is taken up where it stood.
         choices: what differs from the preset.
-        progress: told of each step and epoch.
+        progress: told of each picture, step and epoch.
         note: told in words what happens before the first step.
 
     Raises:
         UsageError: the choices or the manifest do not fit.
-        UnavailableError: the training extra or the weights are missing.
+        UnavailableError: the training extra or the weights are missing, or another process trains in this folder.
     """
     name, preset = chosen_preset(choices)
-    if choices.weights == USUAL_WEIGHTS:
-        choices = replace(choices, weights=None if preset.arch in FROM_SCRATCH else "imagenet")
-    _check_choices(name, preset, choices)
+    choices = checked(name, preset, choices)
     _check_folder(run, choices)
     keras = load_keras()
     keras.utils.set_random_seed(choices.seed)
@@ -117,51 +60,42 @@ def fit(
     settings = _settings(name, preset, manifest, run, choices)
     check_same_run(run, settings)
     train, validation = (_usable(dataset, part, preset) for part in ("train", "val"))
-    cache = RegionCache(run.path.parent / "cache", choices.landmarks)
-    note(f"reading {len(train)} training and {len(validation)} validation pictures")
-    train, train_file = _regions(cache, train, dataset, note)
-    validation, validation_file = _regions(cache, validation, dataset, note)
-    recipe = _recipe(preset, train, train_file, choices.seed)
-    if isinstance(recipe, BalancedRecipe):
-        recipe.objects, recipe.traps = choices.objects, choices.traps
-        if choices.hard_run is not None:
-            recipe.boost = _boost(choices.hard_run, settings, train, train_file, note)
-    margin = preset.margin if preset.steps else None
-    judge = ValidationSet(validation, RegionFile(validation_file), preset.labels, preset.size, margin, preset.metric)
+    _check_extras(choices, train, settings)
+    # Before the pictures are read, which takes minutes: what can be refused is refused at once.
     model = _network(preset, choices, settings)
     teacher = teacher_of(RunFolder(choices.teacher), settings) if choices.teacher else None
-    note(f"{preset.arch}, {model.count_params():,} parameters, {recipe.steps} batches of {preset.batch} an epoch")
-    run.write_settings(settings)
-    return Trainer(model, preset, recipe, judge, run, progress, teacher).train()
+    note(f"reading {len(train)} training and {len(validation)} validation pictures")
+    with claimed(run.path):
+        cache = RegionCache(run.path.parent / "cache", choices.landmarks)
+        train, train_file = _regions(cache, train, dataset, note, progress.read)
+        validation, validation_file = _regions(cache, validation, dataset, note, progress.read)
+        recipe = _recipe(preset, train, train_file, choices.seed)
+        if isinstance(recipe, BalancedRecipe):
+            recipe.objects, recipe.traps = choices.objects, choices.traps
+            if choices.hard_run is not None:
+                recipe.boost = _boost(choices.hard_run, train, train_file, note)
+        margin = preset.margin if preset.steps else None
+        regions = RegionFile(validation_file)
+        judge = ValidationSet(validation, regions, preset.labels, preset.size, margin, preset.metric)
+        note(f"{preset.arch}, {model.count_params():,} parameters, {recipe.steps} batches of {preset.batch} an epoch")
+        run.write_settings(settings)
+        return Trainer(model, preset, recipe, judge, run, progress, teacher).train()
 
 
-def _regions(cache: RegionCache, samples: Sequence[Sample], dataset: Dataset, note: Note) -> tuple[list[Sample], Path]:
-    store = dataset.store()
-    unreadable = UsageError(
-        f"the {samples[0].split} part has no readable picture of one label below {dataset.root}; "
-        "`maskgate-train inspect` says why"
-    )
-    try:
-        kept, path = cache.prepare(samples, store)
-    except ValueError as error:  # Of no picture at all there is nothing to keep.
-        if any(_readable(store, sample) for sample in samples):
-            raise
-        raise unreadable from error
+def _regions(
+    cache: RegionCache, samples: Sequence[Sample], dataset: Dataset, note: Note, read: Count
+) -> tuple[list[Sample], Path]:
+    kept, path = cache.prepare(samples, dataset.store(), read)
     if not {MASK, NO_MASK} <= {sample.label for sample in kept}:
-        raise unreadable
+        raise UsageError(
+            f"the {samples[0].split} part has no readable picture of one label below {dataset.root}; "
+            "`maskgate-train inspect` says why"
+        )
     if len(kept) < len(samples):
         note(
             f"{len(samples) - len(kept)} pictures cannot be read and are left out; `maskgate-train inspect` names them"
         )
     return kept, path
-
-
-def _readable(store: PictureStore, sample: Sample) -> bool:
-    try:
-        store.image(sample.path)
-    except ImageError:
-        return False
-    return True
 
 
 def _usable(dataset: Dataset, part: str, preset: Preset) -> list[Sample]:
@@ -194,8 +128,7 @@ def _network(preset: Preset, choices: Choices, settings: RunSettings) -> Model:
     if there.manifest_sha256 != settings.manifest_sha256:
         raise UsageError(f"{choices.start} was trained on another split; what it has seen may be in val or test here")
     model = _built(preset, None)
-    with reading(earlier.best_weights):
-        model.load_weights(str(earlier.best_weights))
+    earlier.load_best(model)
     return model
 
 
@@ -208,11 +141,8 @@ def _built(preset: Preset, weights: Path | str | None) -> Model:
         ) from error
 
 
-def _boost(earlier: Path, settings: RunSettings, train: list[Sample], regions: Path, note: Note) -> dict[int, float]:
-    run = RunFolder(earlier)
-    if run.settings().manifest_sha256 != settings.manifest_sha256:
-        raise UsageError(f"{earlier} was trained on another split; its hard examples would leak")
-    boost = hard_examples(run, train, RegionFile(regions))
+def _boost(earlier: Path, train: list[Sample], regions: Path, note: Note) -> dict[int, float]:
+    boost = hard_examples(RunFolder(earlier), train, RegionFile(regions))
     note(f"{len(boost)} hard examples are drawn more often")
     return boost
 
@@ -249,24 +179,20 @@ def _settings(name: str, preset: Preset, manifest: Path, run: RunFolder, choices
     )
 
 
-def _check_choices(name: str, preset: Preset, choices: Choices) -> None:
-    """Refuses what the preset would not look at."""
-    meaningless: dict[str, object] = {}
-    if preset.arch in FROM_SCRATCH:
-        meaningless |= {"--alpha": choices.alpha, "--weights": choices.weights}
-    if not preset.steps:
-        meaningless |= {
-            "--steps": choices.steps,
-            "--objects": choices.objects,
-            "--traps": choices.traps,
-            "--hard-examples": choices.hard_run,
-            "--landmarks": choices.landmarks,
-        }
-    if preset.outputs == 1:
-        meaningless["--teacher"] = choices.teacher
-    given = [option for option, value in meaningless.items() if value is not None]
-    if given:
-        raise UsageError(f"{' and '.join(given)}: the preset {name} has no use for this; leave it out")
+def _check_extras(choices: Choices, train: Sequence[Sample], settings: RunSettings) -> None:
+    """Refuses hard examples of another split, and objects and traps that cannot be read or would never be shown."""
+    if choices.hard_run and RunFolder(choices.hard_run).settings().manifest_sha256 != settings.manifest_sha256:
+        raise UsageError(f"{choices.hard_run} was trained on another split; its hard examples would leak")
+    given = {"--objects": choices.objects, "--traps": choices.traps}
+    if any(given.values()) and not any(sample.label == NO_FACE for sample in train):
+        raise UsageError(
+            f"{' and '.join(option for option, path in given.items() if path)}: shown only among pictures labelled "
+            f"{NO_FACE}, of which the train part has none; add some, or leave this out"
+        )
+    if choices.objects:
+        read_objects(choices.objects)
+    if choices.traps:
+        load_traps(choices.traps)
 
 
 def _check_parts(dataset: Dataset, preset: Preset, note: Note) -> None:

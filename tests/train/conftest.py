@@ -55,7 +55,8 @@ def tiny_manifest(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
 def tiny_run(tiny_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A small cnn4 that has learned to tell the drawn faces apart."""
     pytest.importorskip("tensorflow", reason="the training extra is not installed")
-    from train.experiment import Choices, fit
+    from train.choices import Choices
+    from train.experiment import fit
     from train.fit import Progress
 
     run = RunFolder(tmp_path_factory.mktemp("runs") / "cnn4")

@@ -10,8 +10,10 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="the training extra is not installed")
 
-from edge.errors import UsageError
-from train.experiment import USUAL_WEIGHTS, Choices, fit
+from edge.errors import UnavailableError, UsageError
+from train.choices import USUAL_WEIGHTS, Choices
+from train.experiment import fit
+from train.files import claimed
 from train.fit import Progress
 from train.runs import RunFolder, check_same_run
 from train.samples import Sample, read_manifest, write_manifest
@@ -133,3 +135,49 @@ def test_pictures_none_of_which_can_be_read_are_refused(label: str, tiny_manifes
     ]
     manifest = _manifest_in(tmp_path, tiny_manifest, samples)
     _refused(manifest, tmp_path / "run", _CNN4, "the train part has no readable picture of one label")
+
+
+def test_objects_that_would_never_be_shown_are_refused(tiny_manifest: Path, tmp_path: Path) -> None:
+    choices = Choices(size=32, steps=1, alpha=0.35, objects=_ANY, traps=_ANY)
+    _refused(tiny_manifest, tmp_path / "run", choices, "--objects and --traps: .* labelled no_face")
+
+
+@pytest.mark.parametrize(("field", "message"), [("objects", "no PNG file"), ("traps", "no file of false alarms")])
+def test_objects_and_traps_are_read_before_the_training(
+    field: str, message: str, tiny_manifest: Path, tmp_path: Path
+) -> None:
+    samples = read_manifest(tiny_manifest)
+    index = next(at for at, sample in enumerate(samples) if sample.split == "train")
+    samples[index] = replace(samples[index], label="no_face")
+    manifest = _manifest_in(tmp_path, tiny_manifest, samples)
+    material = tmp_path if field == "objects" else manifest
+    choices = replace(Choices(size=32, steps=1, alpha=0.35), **{field: material})
+    _refused(manifest, tmp_path / "run", choices, message)
+
+
+def test_two_trainings_in_one_folder_at_once_are_refused(tiny_manifest: Path, tmp_path: Path) -> None:
+    with claimed(tmp_path / "run"), pytest.raises(UnavailableError, match="run is in use by another maskgate-train"):
+        fit(tiny_manifest, RunFolder(tmp_path / "run"), _CNN4, Progress())
+
+
+def test_what_is_wrong_with_weights_is_said_before_pictures_are_read(tiny_manifest: Path, tmp_path: Path) -> None:
+    choices = Choices(size=32, steps=1, alpha=0.35, weights=tiny_manifest)
+    read: list[int] = []
+    with pytest.raises(UsageError, match="does not fit MobileNetV2"):
+        fit(tiny_manifest, RunFolder(tmp_path / "run"), choices, Progress(read=lambda done, _total: read.append(done)))
+    assert read == []
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_pictures_that_are_read_are_counted(tiny_manifest: Path, tmp_path: Path) -> None:
+    read: list[tuple[int, int]] = []
+    fit(tiny_manifest, RunFolder(tmp_path / "run"), _CNN4, Progress(read=lambda *count: read.append(count)))
+    parts = [sample.split for sample in read_manifest(tiny_manifest)]
+    assert {total for _, total in read} == {parts.count("train"), parts.count("val")}
+
+
+def test_a_run_of_a_network_that_is_not_known_is_named(tiny_run: RunFolder, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.write_settings(replace(tiny_run.settings(), arch="cnn9"))
+    with pytest.raises(UsageError, match="a network that is not known here, 'cnn9'"):
+        run.best_model()

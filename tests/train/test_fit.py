@@ -4,6 +4,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ pytest.importorskip("tensorflow", reason="the training extra is not installed")
 
 from train.architectures import mobilenet_v2
 from train.average import EVERY, WeightAverage
-from train.experiment import Choices, chosen_preset, fit
+from train.choices import Choices, chosen_preset
+from train.experiment import fit
+from train.files import replacing
 from train.fit import Progress, prepare_phase
 from train.presets import PRESETS, Phase
-from train.runs import RunFolder, replacing
+from train.runs import RunFolder
 from train.storage import PictureStore
 
 _TINY = Choices(arch="cnn4", size=64, epochs=10, seed=3)
@@ -209,3 +212,15 @@ def test_the_average_lags_behind_and_can_be_exchanged_and_saved(tmp_path: Path) 
     again.load(tmp_path / "a.npz")
     again.exchange(model)
     assert 39 - model.weights[0][0] == pytest.approx(lag)
+
+
+def test_best_weights_that_the_disk_has_no_room_for_are_named_and_the_old_ones_stay(
+    tiny_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = _copy(tiny_run, "full disk")
+    model, before = run.best_model(), run.best_weights.read_bytes()
+    needed = 4 * model.count_params()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=needed))
+    with pytest.raises(OSError, match=re.escape(f"No space left on device: '{run.best_weights}'")):
+        run.save_best(model)
+    assert run.best_weights.read_bytes() == before

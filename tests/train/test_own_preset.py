@@ -12,8 +12,9 @@ import pytest
 pytest.importorskip("tensorflow", reason="the training extra is not installed")
 
 from edge.errors import UsageError
+from train.choices import Choices
 from train.dataset import open_dataset
-from train.experiment import Choices, fit
+from train.experiment import fit
 from train.fit import Progress
 from train.hard import HardRange, hard_examples
 from train.regions import RegionCache, RegionFile

@@ -169,7 +169,8 @@ def test_no_notebook_and_no_secret_is_kept() -> None:
 def test_two_runs_of_one_seed_are_the_same_run(tiny_manifest: Path, tmp_path: Path) -> None:
     """Seed: nothing was seeded, and the validation part decided when to stop and how good it was."""
     pytest.importorskip("tensorflow", reason="the training extra is not installed")
-    from train.experiment import Choices, fit
+    from train.choices import Choices
+    from train.experiment import fit
     from train.fit import Progress
     from train.runs import RunFolder
 

@@ -14,7 +14,8 @@ from edge.errors import UsageError
 
 pytest.importorskip("tensorflow", reason="the training extra is not installed")
 
-from train.experiment import Choices, fit
+from train.choices import Choices
+from train.experiment import fit
 from train.fit import Progress
 from train.runs import RunFolder
 from train.teacher import Teacher, teacher_of

@@ -55,7 +55,7 @@ from edge.errors import UsageError
 )
 @click.option("--epochs", type=click.IntRange(1), help="Of the last phase, at most.")
 @click.option("--steps", type=click.IntRange(1), help="Batches an epoch, for presets that draw at random.")
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True)
 def fit(
     manifest: Path,
     run: Path,
@@ -76,8 +76,8 @@ def fit(
 ) -> None:
     """Trains on the `train` part of MANIFEST, keeps the best weights by `val`, goes on if RUN was interrupted."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from train.cli.progress import fit_progress
-    from train.experiment import USUAL_WEIGHTS, Choices
+    from train.choices import USUAL_WEIGHTS, Choices
+    from train.cli.progress import fit_progress, note
     from train.experiment import fit as run_fit
     from train.runs import RunFolder
 
@@ -99,7 +99,7 @@ def fit(
         command=_command(),
     )
     with fit_progress() as progress:
-        run_fit(manifest, RunFolder(run), choices, progress, lambda text: click.echo(text, err=True))
+        run_fit(manifest, RunFolder(run), choices, progress, note)
     click.echo(run)
 
 
