@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import UsageError
+from edge.errors import ImageError, UsageError
 from edge.vision.cards import Calibration, Crop, ModelCard, ModelInput, Thresholds
 from train import metrics
 from train.architectures import Model
@@ -22,11 +25,12 @@ from train.average import mean_model
 from train.calibration import choose_thresholds, favours, fit_temperature, mask_probability
 from train.dataset import Dataset, open_dataset, with_boxes
 from train.evaluation import figures_of
+from train.files import check_output, write_output
 from train.judging import Judgements, judge
 from train.labels import INCORRECT, MASK, NO_MASK
-from train.progress import Note, silent
+from train.progress import Count, Note, silent, uncounted
 from train.published import seeds_for_card
-from train.quantize import float_file, int8_file, representative_of
+from train.quantize import float_file, int8_file, readable, representative_of
 from train.runs import RunFolder, RunSettings
 from train.safety import check_parity, write_if_safe
 from train.samples import Sample, write_manifest
@@ -58,6 +62,7 @@ def export(
     representative: Path | None = None,
     average: Sequence[RunFolder] = (),
     note: Note = silent,
+    progress: Count = uncounted,
 ) -> tuple[ModelCard, Parity]:
     """Writes OUTPUT, its card beside it, and float model, parity and representative list into the run folder.
 
@@ -67,38 +72,46 @@ def export(
         representative: a manifest, all of whose pictures are used; by default some of the training part.
         average: runs whose weights are averaged with those of `run` (`mean_model`).
         note: told in words what happens.
+        progress: told how many pictures of a step are done.
 
     Raises:
         ModelError: the file is not safe to ship; nothing is written at `output`.
-        UsageError: `output` has another suffix, a run is none, or the runs cannot be averaged.
+        UsageError: `output` has another suffix, a run is none, the runs cannot be averaged, or `val` holds no pictures
+            of both classes that can be read.
     """
     if output.suffix != ".tflite":
         raise UsageError(f"{output}: the name of a model ends in .tflite")
     settings = run.settings()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    check_output(output, run.float_model)
     model = mean_model([run, *average])
     dataset = with_boxes(open_dataset(manifest_of(run, settings)))
-    shifts = _centre(model, dataset, settings)
-    draft = run.path / "draft.tflite"
-    _convert(run, model, dataset, representative, draft, note)
-    card = _card(output.stem, draft, settings, shifts, [other.settings() for other in average])
-    _write_card(draft, card)
-    note("measuring int8 against float on val")
-    seen = judge(draft, dataset.part("val"), dataset.store())
-    parity = _parity(model, seen, dataset.store(), settings)
-    (run.path / "parity.json").write_text(json.dumps(asdict(parity), indent=2) + "\n", encoding="utf-8")
-    check_parity(parity.float_balanced_accuracy, parity.int8_balanced_accuracy)
-    temperature, thresholds = calibrate(draft, seen, dataset)
-    card = card.model_copy(update={"calibration": Calibration(temperature=temperature), "thresholds": thresholds})
-    _write_card(draft, card)
-    note("measuring on test")
-    card = card.model_copy(update={"metrics": _figures(draft, dataset, parity)})
-    _write_card(draft, card)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_bytes(draft.read_bytes())
-    _write_card(output, card)
-    # What `report` shows: of a file that was refused it must not be.
-    for file in (draft, draft.with_suffix(".json")):
-        file.replace(run.path / f"model{file.suffix}")
+    shifts = _centre(model, dataset, settings, progress)
+    # A folder of its own: two exports at once do not meet, and a file that is refused leaves nothing.
+    with TemporaryDirectory(dir=run.path, prefix=".export-") as folder:
+        draft = Path(folder) / "model.tflite"
+        _convert(run, model, dataset, representative, draft, note)
+        card = _card(output.stem, draft, settings, shifts, [other.settings() for other in average])
+        _write_card(draft, card)
+        note("measuring int8 against float on val")
+        seen = judge(draft, dataset.part("val"), dataset.store(), progress=progress)
+        _name(seen.unreadable, note)
+        _check_both(seen.chosen(seen.real_faces).samples, dataset)
+        parity = _parity(model, seen, dataset.store(), settings)
+        write_output(run.path / "parity.json", json.dumps(asdict(parity), indent=2) + "\n")
+        check_parity(parity.float_balanced_accuracy, parity.int8_balanced_accuracy)
+        temperature, thresholds = calibrate(draft, seen, dataset, progress)
+        card = card.model_copy(update={"calibration": Calibration(temperature=temperature), "thresholds": thresholds})
+        _write_card(draft, card)
+        note("measuring on test")
+        tested = judge(draft, dataset.part("test"), dataset.store(), progress=progress)
+        _name(tested.unreadable, note)
+        card = card.model_copy(update={"metrics": _figures(draft, tested, dataset, parity, progress)})
+        write_output(output, draft.read_bytes())
+        _write_card(output, card)
+        # What `report` shows: of a file that was refused it must not be.
+        write_output(run.model, draft.read_bytes())
+        _write_card(run.model, card)
     return card, parity
 
 
@@ -108,13 +121,28 @@ def _convert(
     """The int8 file as `draft`; the float file and the list of representative pictures into the run folder."""
     settings = run.settings()
     chosen = with_boxes(open_dataset(representative)) if representative else representative_of(dataset, settings.seed)
+    chosen = readable(chosen, note)
     write_manifest(run.path / "representative.csv", chosen.samples)
     note(f"quantizing on {len(chosen.samples)} pictures")
-    (run.path / "model.float.tflite").write_bytes(float_file(model))
-    write_if_safe(draft, int8_file(model, chosen, settings), settings.pixels)
+    with redirect_stdout(sys.stderr):  # TensorFlow tells of the conversion, and stdout is ours.
+        write_output(run.float_model, float_file(model))
+        write_if_safe(draft, int8_file(model, chosen, settings), settings.pixels)
 
 
-def _centre(model: Model, dataset: Dataset, settings: RunSettings) -> dict[str, float]:
+def _name(unreadable: Sequence[str], note: Note) -> None:
+    for path in dict.fromkeys(unreadable):
+        note(f"{path} cannot be read and is left out; `maskgate-train inspect` says why")
+
+
+def _check_both(samples: Sequence[Sample], dataset: Dataset) -> None:
+    """Refuses to measure on pictures of one class or of none."""
+    if not {MASK, NO_MASK} <= {sample.label for sample in samples}:
+        raise UsageError(
+            f"the val part has no readable picture of one label below {dataset.root}; `maskgate-train inspect` says why"
+        )
+
+
+def _centre(model: Model, dataset: Dataset, settings: RunSettings, progress: Count) -> dict[str, float]:
     """Takes favours out of the head: for one class, and for dropping faces; returns what was added to each logit.
 
     Found on val (`favours`). Only for our own head with its bias for each label; the seeds are exported as they were
@@ -123,7 +151,8 @@ def _centre(model: Model, dataset: Dataset, settings: RunSettings) -> dict[str, 
     if settings.arch != "mobilenet_v2":
         return {}
     real = [s for s in dataset.part("val") if judged(s) and s.label in (MASK, NO_MASK, INCORRECT) and not s.drawn_on]
-    views = _views(real, dataset.store(), settings)
+    real, views = _views(real, dataset.store(), settings, progress)
+    _check_both(real, dataset)
     added = favours(predict(model, views, settings.pixels), real, settings.labels)
     head = model.get_layer("head")
     kernel, bias = head.get_weights()
@@ -131,7 +160,7 @@ def _centre(model: Model, dataset: Dataset, settings: RunSettings) -> dict[str, 
     return added
 
 
-def calibrate(model: Path, seen: Judgements, dataset: Dataset) -> tuple[float, Thresholds]:
+def calibrate(model: Path, seen: Judgements, dataset: Dataset, progress: Count = uncounted) -> tuple[float, Thresholds]:
     """Temperature and thresholds from the validation part.
 
     The temperature is that of real photos at the card's margin. The thresholds hold for tight and loose boxes together,
@@ -140,7 +169,7 @@ def calibrate(model: Path, seen: Judgements, dataset: Dataset) -> tuple[float, T
     real = seen.chosen(seen.real_faces)
     labels = seen.card.labels
     temperature = fit_temperature(real.probabilities, labels, real.is_mask, real.weights)
-    views = [seen, *(judge(model, seen.samples, dataset.store(), margin) for margin in (_TIGHT, _LOOSE))]
+    views = [seen, *(judge(model, seen.samples, dataset.store(), margin, progress) for margin in (_TIGHT, _LOOSE))]
     doors = [view.chosen((view.real_faces | view.badly_worn) & ~view.drawn_on) for view in views]
     thresholds = choose_thresholds(
         np.concatenate([mask_probability(door.probabilities, labels, temperature) for door in doors]),
@@ -150,12 +179,11 @@ def calibrate(model: Path, seen: Judgements, dataset: Dataset) -> tuple[float, T
     return temperature, thresholds
 
 
-def _figures(model: Path, dataset: Dataset, parity: Parity) -> dict[str, Any]:
-    test = dataset.part("test")
-    figures = figures_of(judge(model, test, dataset.store()))
-    boxed = [sample for sample in test if sample.kind != "crop"]
+def _figures(model: Path, tested: Judgements, dataset: Dataset, parity: Parity, progress: Count) -> dict[str, Any]:
+    figures = figures_of(tested)
+    boxed = [sample for sample in tested.samples if sample.kind != "crop"]
     for margin in (_TIGHT, _LOOSE):
-        seen = judge(model, boxed, dataset.store(), margin)
+        seen = judge(model, boxed, dataset.store(), margin, progress)
         real = seen.chosen(seen.real_faces)
         accuracy = metrics.balanced_accuracy(real.p_mask, real.is_mask, real.weights)
         figures[f"balanced_accuracy_boxed_margin_{margin:g}"] = None if np.isnan(accuracy) else round(accuracy, 4)
@@ -181,7 +209,8 @@ def manifest_of(run: RunFolder, settings: RunSettings) -> Path:
 
 def _parity(model: Model, seen: Judgements, store: PictureStore, settings: RunSettings) -> Parity:
     real = seen.chosen(seen.real_faces)
-    floats = predict(model, _views(real.samples, store, settings), settings.pixels)
+    _, views = _views(real.samples, store, settings)
+    floats = predict(model, views, settings.pixels)
     p_float = mask_probability(floats, settings.labels, 1.0)
     p_int8 = mask_probability(real.probabilities, settings.labels, 1.0)
     difference = np.abs(floats - real.probabilities)
@@ -195,10 +224,18 @@ def _parity(model: Model, seen: Judgements, store: PictureStore, settings: RunSe
     )
 
 
-def _views(samples: Sequence[Sample], store: PictureStore, settings: RunSettings) -> NDArray[np.uint8]:
-    """What the network is shown of each sample; shape (n, size, size, 3)."""
+def _views(
+    samples: Sequence[Sample], store: PictureStore, settings: RunSettings, progress: Count = uncounted
+) -> tuple[list[Sample], NDArray[np.uint8]]:
+    """The samples that can be read, and what the network is shown of each; shape (n, size, size, 3)."""
     margin = settings.margin or 0.0
-    return np.stack([face_view(s.kind, store.image(s.path), s.box, margin, settings.size) for s in samples])
+    kept, views = [], []
+    for index, sample in enumerate(samples):
+        progress(index, len(samples))
+        with suppress(ImageError):  # Named when the part is judged.
+            views.append(face_view(sample.kind, store.image(sample.path), sample.box, margin, settings.size))
+            kept.append(sample)
+    return kept, np.array(views, np.uint8).reshape(-1, settings.size, settings.size, 3)
 
 
 def _card(
@@ -238,4 +275,4 @@ def _card(
 
 
 def _write_card(model: Path, card: ModelCard) -> None:
-    model.with_suffix(".json").write_text(json.dumps(card.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
+    write_output(model.with_suffix(".json"), json.dumps(card.model_dump(mode="json"), indent=2) + "\n")

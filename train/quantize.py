@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.errors import UsageError
 from train.architectures import Model, Pixels, load_keras, with_probabilities
 from train.dataset import Dataset
+from train.progress import Note, silent
 from train.runs import RunSettings
 from train.samples import Sample
 from train.sampling import stratum_of
@@ -33,6 +35,24 @@ def representative_of(dataset: Dataset, seed: int) -> Dataset:
     each = max(1, REPRESENTATIVE // len(by_stratum))
     chosen = [sample for groups in by_stratum.values() for sample in list(groups.values())[:each]]
     return Dataset(dataset.root, sorted(chosen, key=lambda sample: sample.path))
+
+
+def readable(dataset: Dataset, note: Note = silent) -> Dataset:
+    """Without the pictures that cannot be read, each of which is named.
+
+    Raises:
+        UsageError: none can be.
+    """
+    store = dataset.store()
+    kept = []
+    for sample in dataset.samples:
+        if store.readable(sample.path):
+            kept.append(sample)
+        else:
+            note(f"{sample.path} cannot be read and is left out; `maskgate-train inspect` says why")
+    if not kept:
+        raise UsageError(f"there is no picture to quantize on below {dataset.root} that can be read")
+    return Dataset(dataset.root, kept)
 
 
 def float_file(model: Model) -> bytes:

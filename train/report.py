@@ -14,6 +14,7 @@ from train import plots
 from train.dataset import Dataset, open_dataset, with_boxes
 from train.evaluation import figures_of
 from train.export import manifest_of
+from train.files import check_output, write_output
 from train.judging import Judgements, judge
 from train.pages import drawing, page, paragraph, section, table, thumbnail
 from train.progress import Count, uncounted
@@ -25,25 +26,30 @@ _WORST = 48
 _NO_FACES = "The test part has no real faces with a label."
 
 
-def write_report(run: RunFolder, output: Path, progress: Count = uncounted) -> None:
+def write_report(run: RunFolder, output: Path, progress: Count = uncounted) -> tuple[str, ...]:
     """Measures the run's int8 file on `test` and writes the page; the curves are also put into the run folder.
+
+    Returns:
+        The pictures of `test` that could not be read.
 
     Raises:
         UsageError: the run has not been exported yet.
     """
-    model = run.path / "model.tflite"
+    model = run.model
     if not model.is_file():
         raise UsageError(f"{run.path} holds no int8 file yet: `maskgate-train export` first")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    check_output(output, model, model.with_suffix(".json"), run.float_model, run.best_weights)
     dataset = with_boxes(open_dataset(manifest_of(run, run.settings())))
     seen = judge(model, dataset.part("test"), dataset.store(), progress=progress)
     real = seen.chosen(seen.real_faces)
     figures = figures_of(seen)
     history = run.history()
     drawn = plots.curves(history)
-    (run.path / "curves.png").write_bytes(drawn)
+    write_output(run.path / "curves.png", drawn)
     title = f"{load_card(model).model_file(model).identity}, {run.settings().preset}"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(
+    write_output(
+        output,
         page(
             title,
             [
@@ -55,8 +61,8 @@ def write_report(run: RunFolder, output: Path, progress: Count = uncounted) -> N
                 section("Worst mistakes", *_mistakes(seen, dataset)),
             ],
         ),
-        encoding="utf-8",
     )
+    return seen.unreadable
 
 
 def _figures(figures: dict[str, Any]) -> str:

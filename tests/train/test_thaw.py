@@ -88,3 +88,23 @@ def test_another_split_is_refused(tiny_manifest: Path, tmp_path: Path) -> None:
 def test_a_seed_network_is_refused(tiny_model: Path, tiny_manifest: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no mobilenet_v2"):
         thaw(tiny_model, tiny_manifest, RunFolder(tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"logit_shifts": None}, "does not say how it was trained"),
+        ({"alpha": "wide"}, "does not say how it was trained"),
+        ({"alpha": 1.0}, "holds another network than its card says"),
+    ],
+)
+def test_a_card_that_does_not_fit_its_file_is_refused(
+    changed: dict[str, object], says: str, file: Path, tiny_manifest: Path, tmp_path: Path
+) -> None:
+    path = file.with_suffix(".json")
+    card = json.loads(path.read_text())
+    card["training"] |= changed
+    path.write_text(json.dumps(card))
+    with pytest.raises(ModelError, match=says):
+        thaw(file, tiny_manifest, RunFolder(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

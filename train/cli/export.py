@@ -30,11 +30,13 @@ def export(run: Path, output: Path, representative: Path | None, average: tuple[
     Refuses a file that would crash or mislead a runtime, or that differs from float by more than 0.3 points.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from train.cli.progress import counted, note
     from train.export import export as run_export
     from train.runs import RunFolder
 
     others = [RunFolder(path) for path in average]
-    card, parity = run_export(RunFolder(run), output, representative, others, lambda text: click.echo(text, err=True))
+    with counted("pictures") as progress:
+        card, parity = run_export(RunFolder(run), output, representative, others, note, progress)
     click.echo(
         f"val, balanced accuracy: float {parity.float_balanced_accuracy:.4f}, "
         f"int8 {parity.int8_balanced_accuracy:.4f}; "

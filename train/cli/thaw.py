@@ -17,8 +17,9 @@ import click
 def thaw(model: Path, manifest: Path, run: Path) -> None:
     """Makes a run to go on from (`fit --start`) of MODEL, an int8 file trained on MANIFEST whose run is gone."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from train.cli.progress import note
     from train.runs import RunFolder
     from train.thaw import thaw as run_thaw
 
-    run_thaw(model, manifest, RunFolder(run))
+    run_thaw(model, manifest, RunFolder(run), note)
     click.echo(run)

@@ -5,11 +5,17 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from edge.vision.classifier import MaskClassifier
 from train.cli import main
+from train.dataset import open_dataset
+from train.export import manifest_of
+from train.runs import RunFolder
+from train.samples import Sample, rebased, write_manifest
 
 
 def run(*arguments: str) -> int:
@@ -136,3 +142,101 @@ def test_the_command_in_the_card_names_no_folder(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(sys, "argv", ["maskgate-train", "fit", f"{os.sep}home/me/data/m.csv", "-o", "runs/one"])
     assert _command() == "maskgate-train fit m.csv -o one"
+
+
+def test_a_width_without_imagenet_weights_is_wrong_usage(
+    tiny_manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("fit", str(tiny_manifest), "-o", str(tmp_path / "run"), "--alpha", "0.37") == 2
+    told = capsys.readouterr().err
+    assert "--alpha 0.37: " in told
+    assert "0.35, 0.5, 0.75, 1, 1.3, 1.4" in told
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("seed", ["-1", "4294967296"])
+def test_a_seed_that_keras_does_not_take_is_wrong_usage(seed: str, tiny_manifest: Path, tmp_path: Path) -> None:
+    assert run("fit", str(tiny_manifest), "-o", str(tmp_path / "run"), "--seed", seed) == 2
+
+
+def test_a_manifest_that_no_command_would_read_is_not_written(tiny_folder: Path, tmp_path: Path) -> None:
+    assert run("split", str(tiny_folder), "-o", str(tmp_path / "m.txt")) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_does_not_take_the_place_of_what_is_read(
+    tiny_folder: Path, tiny_model: Path, tiny_manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = Path(shutil.copytree(tiny_folder, tmp_path / "data"))
+    picture = data / "Train" / "Mask" / "0.0.png"
+    model = Path(shutil.copy(tiny_model, tmp_path))
+    shutil.copy(tiny_model.with_suffix(".json"), tmp_path)
+    before = picture.read_bytes(), model.read_bytes()
+    assert run("inspect", str(data), "--report", str(picture)) == 2
+    assert f"{picture} is read here" in capsys.readouterr().err
+    assert run("evaluate", str(model), str(tiny_manifest), "--json", str(model)) == 2
+    assert (picture.read_bytes(), model.read_bytes()) == before
+
+
+def test_export_names_what_it_leaves_out_and_says_only_its_own_on_stdout(
+    tiny_run: RunFolder, tiny_folder: Path, tiny_manifest: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "models" / "mine.tflite"
+    samples = [replace(sample, split="train") for sample in open_dataset(tiny_folder).samples[:6]]
+    gone = Sample("gone.png", "mask", "train")
+    write_manifest(tmp_path / "r.csv", [*rebased(samples, tiny_folder, tmp_path), gone])
+    arguments = ["export", str(tiny_run.path), "-o", str(output), "--representative", str(tmp_path / "r.csv")]
+    code = f"from train.cli import main; main({arguments!r})"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr
+    val, test, written = result.stdout.splitlines()
+    assert val.startswith("val, balanced accuracy: float 1.0000, int8 1.0000")
+    assert test == "test, balanced accuracy: int8 1.0 on 12 faces of 12 groups"
+    assert written == str(output)
+    assert "gone.png cannot be read and is left out" in result.stderr
+    assert "quantizing on 6 pictures" in result.stderr
+    assert MaskClassifier(str(output)).card.name == "mine"
+    assert not list(tiny_run.path.glob(".export-*"))
+
+
+def test_a_report_names_pictures_that_are_gone_and_ends_with_one(
+    tiny_run: RunFolder, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = manifest_of(tiny_run, tiny_run.settings())
+    other = RunFolder(tmp_path / "runs" / "one")
+    shutil.copytree(tiny_run.path, other.path)
+    for suffix in (".tflite", ".json"):
+        shutil.copy(tiny_model.with_suffix(suffix), other.model.with_suffix(suffix))
+    (tmp_path / "moved" / "away").mkdir(parents=True)
+    shutil.copy(manifest, tmp_path / "moved" / "away" / "m.csv")  # Its pictures are not where it is now.
+    other.write_settings(replace(tiny_run.settings(), manifest_path="../../moved/away/m.csv"))
+    assert run("report", str(other.path), "-o", str(tmp_path / "page.html")) == 1
+    assert capsys.readouterr().err.count("cannot be read and is left out") == 12
+    assert "The test part has no real faces" in (tmp_path / "page.html").read_text()
+
+
+def test_without_a_terminal_a_line_now_and_then_tells_how_far_the_work_is(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("inspect", str(tiny_folder)) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("train.cli.progress._LINE_EVERY_S", 0.0)
+    assert run("inspect", str(tiny_folder)) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == "reading: 56 of 56"
+
+
+def test_export_and_evaluate_tell_how_far_they_are(
+    tiny_model: Path,
+    tiny_run: RunFolder,
+    tiny_manifest: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("train.cli.progress._LINE_EVERY_S", 0.0)
+    assert run("evaluate", str(tiny_model), str(tiny_manifest)) == 0
+    assert "judging: 12 of 12" in capsys.readouterr().err
+    assert run("export", str(tiny_run.path), "-o", str(tmp_path / "m.tflite")) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told.count("pictures: 12 of 12") == 1  # test
+    assert told.count("pictures: 10 of 10") == 3  # val at three margins
