@@ -372,8 +372,7 @@ def test_a_folder_that_vanishes_is_lost_and_found_again(watch: Watch, jpeg: byte
 
         (tmp_path / "away").rename(watch.inbox)
         eventually(lambda: watch.folder.state().state == "ok")
-        watch.now = 4.2
-        assert watch.next().name == "late.jpg"
+        assert watch.next_in_time().name == "late.jpg"
 
 
 def test_a_file_that_is_written_again_before_it_was_taken_waits_until_it_is_closed_again(
@@ -423,8 +422,7 @@ def test_a_folder_that_was_made_anew_is_worked_on(watch: Watch, jpeg: bytes) -> 
         watch.inbox.mkdir()
         eventually(lambda: watch.folder.state().state == "ok")
         (watch.inbox / "a.jpg").write_bytes(jpeg)
-        watch.now = 40.0
-        assert watch.next().name == "a.jpg"
+        assert watch.next_in_time().name == "a.jpg"
 
 
 def test_a_folder_that_was_moved_away_and_made_anew_at_once_is_worked_on(
