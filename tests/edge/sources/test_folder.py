@@ -502,8 +502,9 @@ def test_a_folder_that_comes_to_be_anothers_is_lost_until_it_is_let_go(watch: Wa
         watch.inbox.rename(tmp_path / "away")
         other.inbox.rename(watch.inbox)
         watch.now = 2.1
-        lost = eventually(lambda: watch.folder.state() if watch.folder.state().state == "lost" else None)
-        assert lost.error == f"{watch.inbox} is in use by another maskgate, or by another source; give each its own"
+        told = f"{watch.inbox} is in use by another maskgate, or by another source; give each its own"
+        eventually(lambda: watch.folder.state().error == told)
+        assert watch.folder.state().state == "lost"
 
         other.folder.close()
         eventually(lambda: watch.folder.state().state == "ok")
