@@ -6,19 +6,22 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from edge.assembly import Vision, load_classifier_of, load_detector_of
-from edge.errors import MaskgateError, ModelError, UnavailableError
+from edge.errors import ConfigError, MaskgateError, ModelError, UnavailableError
 from edge.mqtt.connection import Connection, UnsupportedProtocolError, tls_context
-from edge.mqtt.embedded import EMBEDDED
+from edge.mqtt.embedded import EMBEDDED, EmbeddedBroker
 from edge.settings import CameraSource, FolderSource, MqttSettings, Settings, WebSettings
+from edge.settings.needs import what_a_start_lacks
 from edge.sources.capture import open_capture
 from edge.sources.demo import masked, portrait
 from edge.vision.tflite import runtime_name
 from edge.web import require_extra
 
 _FRAMES_TO_TRY = 10
+_PAGE_LIMIT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +33,18 @@ class Outcome:
     error: MaskgateError | None = None
 
 
-def run_checks(settings: Settings, *, offline: bool) -> Iterator[Outcome]:
-    """Tries models, state directory, sources and broker, each on its own.
+def run_checks(settings: Settings, read: str, *, offline: bool) -> Iterator[Outcome]:
+    """Tries models, state directory, page, sources and broker, each on its own.
 
     Args:
         settings: a valid configuration.
-        offline: leave sources and broker alone.
+        read: where it comes from.
+        offline: leave ports, sources and broker alone.
     """
+    lacking = what_a_start_lacks(settings)
+    yield from (Outcome("configuration", "", ConfigError(problem)) for problem in lacking)
+    if not lacking:
+        yield Outcome("configuration", read)
     yield _attempt("runtime", runtime_name)
     models = (
         _attempt("detector", lambda: load_detector_of(settings).model.identity),
@@ -47,8 +55,10 @@ def run_checks(settings: Settings, *, offline: bool) -> Iterator[Outcome]:
         yield _attempt("verdicts", lambda: _known_verdicts(settings))
     if settings.mqtt.tls:
         yield _attempt("tls", lambda: _certificates(settings.mqtt))
+    if settings.mqtt.host == EMBEDDED:
+        yield _attempt("broker", lambda: f"built in, on port {EmbeddedBroker(settings.mqtt.port).port}")
     if settings.web.enabled:
-        yield _attempt("page", lambda: _page(settings.web))
+        yield _attempt("page", lambda: _page(settings.web) if offline else _page_with_port(settings.web))
     if offline:
         return
     yield _attempt("state_dir", lambda: _writable(settings.state_dir))
@@ -100,6 +110,33 @@ def _certificates(mqtt: MqttSettings) -> str:
 def _page(web: WebSettings) -> str:
     require_extra()
     return f"{web.host}:{web.port}, {'with a token' if web.token.get_secret_value() else 'for this machine alone'}"
+
+
+def _page_with_port(web: WebSettings) -> str:
+    """The port of a service that runs is taken, as it has to be; by anything else it must not be."""
+    found = _page(web)
+    from edge.web.server import PortTakenError, take_port
+
+    try:
+        take_port(web).close()
+    except PortTakenError:
+        if not _is_served(web):
+            raise
+        return f"{found}; one is served there now"
+    return found
+
+
+def _is_served(web: WebSettings) -> bool:
+    from edge.web.app import HANGING, HEALTH, TURNING
+
+    connection = HTTPConnection(web.host, web.port, timeout=_PAGE_LIMIT_S)
+    try:
+        connection.request("GET", HEALTH)
+        return connection.getresponse().read(len(HANGING)).decode(errors="replace") in (TURNING, HANGING)
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _writable(folder: Path) -> str:

@@ -19,9 +19,8 @@ def check(config: Path | None, offline: bool) -> int:  # noqa: FBT001
 
     settings = load_settings(config)
     read = config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else "defaults")
-    click.echo(f"ok      configuration: {read}")
     code = 0
-    for outcome in run_checks(settings, offline=offline):
+    for outcome in run_checks(settings, str(read), offline=offline):
         if outcome.error is None:
             click.echo(f"ok      {outcome.what}: {outcome.found}")
         else:

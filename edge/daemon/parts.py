@@ -28,6 +28,7 @@ from edge.mqtt.topics import Topics
 from edge.outbox import Outbox
 from edge.people import DecisionRule, People
 from edge.settings import CameraSource, FolderSource, Settings
+from edge.settings.needs import what_a_start_lacks
 from edge.sources import Watched
 from edge.sources.camera import Camera
 from edge.sources.folder import Folder
@@ -67,7 +68,10 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
         ModelError: a model cannot be loaded.
         UnavailableError: another daemon has the state directory, it cannot be used, or the page's packages are missing.
     """
-    _refuse_what_is_missing(settings)
+    if problems := what_a_start_lacks(settings):
+        raise ConfigError(*problems)
+    if settings.web.enabled:
+        require_extra()
     vision = Vision.load(settings)
     state_lock = _claim_state_dir(settings.state_dir)
     limits = settings.outbox
@@ -104,18 +108,6 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
         models=vision.files,
         state_lock=state_lock,
     )
-
-
-def _refuse_what_is_missing(settings: Settings) -> None:
-    problems = []
-    if not settings.sources:
-        problems.append('sources: none is configured; add a [[sources]] with kind = "camera" or "folder"')
-    if settings.homeassistant.discovery and not settings.mqtt.host:
-        problems.append("homeassistant.discovery: needs a broker, and mqtt.host is empty; name one")
-    if problems:
-        raise ConfigError(*problems)
-    if settings.web.enabled:
-        require_extra()
 
 
 def _claim_state_dir(path: Path) -> int:

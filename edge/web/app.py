@@ -27,6 +27,9 @@ from edge.web.stream import Stream
 
 log = logging.getLogger(__name__)
 
+HEALTH = "/healthz"
+TURNING, HANGING = "ok\n", "not turning\n"
+"""What is answered there."""
 _JUDGE_LIMIT_S = 60.0
 
 
@@ -45,7 +48,7 @@ def make_app(facts: Facts, judge: Judge, snapshots: Snapshots, token: str, endin
     stream = Stream(facts, pages.panels, ending)
 
     async def health(_: Request) -> Response:
-        return PlainTextResponse("ok\n") if facts.turning() else PlainTextResponse("not turning\n", 503)
+        return PlainTextResponse(TURNING) if facts.turning() else PlainTextResponse(HANGING, 503)
 
     async def measures(_: Request) -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE)
@@ -76,7 +79,7 @@ def make_app(facts: Facts, judge: Judge, snapshots: Snapshots, token: str, endin
             Route("/judge", judged, methods=["POST"]),
             Route("/snapshot/{name}", snapshots.answer),
             Route("/static/{name}", assets.answer),
-            Route("/healthz", health),
+            Route(HEALTH, health),
             Route("/metrics", measures),
         ],
         middleware=[

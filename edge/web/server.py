@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import threading
@@ -35,6 +36,10 @@ _TICK_S = 0.1
 _END_LIMIT_S = 1
 _PROXIES = ["127.0.0.1", "::1"]
 """Who is believed about whom it speaks for (X-Forwarded-For, -Proto)."""
+
+
+class PortTakenError(UnavailableError):
+    """Another program listens there."""
 
 
 class _Connection(H11Protocol):
@@ -130,19 +135,8 @@ class PageServer:
         Raises:
             UnavailableError: the address or the port cannot be had.
         """
+        self._socket = take_port(self._settings)
         host, port = self._settings.host, self._settings.port
-        try:
-            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-            self._socket = socket.create_server(
-                (host, port),
-                family=family,
-                backlog=_BACKLOG,
-                dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
-            )
-        except UnicodeError as error:
-            raise UnavailableError(f"web.host: {host} is no name that a host can have") from error
-        except OSError as error:
-            raise UnavailableError(f"web.host, web.port: {host}:{port} cannot be used: {error.strerror}") from error
         log.info("the local page is at http://%s:%d", f"[{host}]" if ":" in host else host, port)
 
     def run(self, stop: threading.Event) -> None:
@@ -179,6 +173,29 @@ class PageServer:
         await serving
         if not stop.is_set():
             raise MaskgateError("the page's server ended by itself")
+
+
+def take_port(settings: WebSettings) -> socket.socket:
+    """Listens where the page is to be.
+
+    Raises:
+        PortTakenError: somebody else does.
+        UnavailableError: the address or the port cannot be had.
+    """
+    host, port = settings.host, settings.port
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server(
+            (host, port),
+            family=family,
+            backlog=_BACKLOG,
+            dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
+        )
+    except UnicodeError as error:
+        raise UnavailableError(f"web.host: {host} is no name that a host can have") from error
+    except OSError as error:
+        kind = PortTakenError if error.errno == errno.EADDRINUSE else UnavailableError
+        raise kind(f"web.host, web.port: {host}:{port} cannot be used: {error.strerror}") from error
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> None:

@@ -144,7 +144,6 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None
             "classifier: no_mask_below (0.4) is above mask_above (0.3)",
         ),
         ("[decision]\nagreement = 0.5", "decision.agreement: Input should be greater than 0.5"),
-        ('[web]\nenabled = true\nhost = "0.0.0.0"', "web: host 0.0.0.0 is reachable from elsewhere and needs a token"),
         ('[privacy]\nsnapshots = "yes"', "privacy.snapshots: Input should be 'off', 'blurred' or 'full'"),
     ],
 )

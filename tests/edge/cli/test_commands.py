@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from edge.vision.tflite import TfliteModel
 from support.broker import Mosquitto
 from support.components import end, eventually, free_port
 from support.daemon import ENVIRONMENT, ended, maskgate, running, write_config
+
+DOOR = '[[sources]]\nname = "door"\nkind = "camera"\nurl = "demo:"\n'
 
 
 def test_help_names_every_command_and_loads_nothing_heavy() -> None:
@@ -114,6 +117,80 @@ def test_check_offline_looks_at_configuration_and_models_only(tmp_path: Path) ->
     assert len(done.stdout.splitlines()) == 5
 
 
+OPEN_PAGE = '[web]\nenabled = true\nhost = "0.0.0.0"'
+# Valid, and yet a start ends with 78.
+UNFINISHED = [
+    pytest.param("", "sources: none is configured", id="no sources"),
+    pytest.param(
+        f"{DOOR}[mqtt]\nhost = ''\n[homeassistant]\ndiscovery = true",
+        "homeassistant.discovery: needs a broker",
+        id="no broker",
+    ),
+    pytest.param(
+        f"{DOOR}{OPEN_PAGE}", "web: host 0.0.0.0 is reachable from elsewhere and needs a token", id="no token"
+    ),
+    pytest.param(
+        f"{DOOR}[mqtt]\ntls = true\ncert_file = 'client.crt'",
+        "mqtt: cert_file and key_file belong together",
+        id="no key",
+    ),
+]
+
+
+@pytest.mark.parametrize("command", [["run"], ["check"], ["check", "--offline"]], ids=" ".join)
+@pytest.mark.parametrize(("text", "problem"), UNFINISHED)
+def test_check_refuses_what_run_refuses(tmp_path: Path, command: list[str], text: str, problem: str) -> None:
+    config = tmp_path / "maskgate.toml"
+    config.write_text(f"state_dir = '{tmp_path / 'state'}'\n{text}")
+
+    done = maskgate(*command, "--config", config)
+
+    assert done.returncode == 78
+    assert problem in (done.stderr if command == ["run"] else done.stdout)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("text", "problem"), UNFINISHED)
+def test_what_only_the_service_needs_keeps_no_other_command_from_work(
+    tmp_path: Path, pictures: Path, text: str, problem: str
+) -> None:
+    config = tmp_path / "maskgate.toml"
+    config.write_text(text)
+
+    assert maskgate("classify", pictures / "nobody.jpg", "--config", config).returncode == 0
+
+
+def test_check_tries_the_port_of_the_page(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        config = write_config(tmp_path, "", DOOR, f"[web]\nenabled = true\nport = {port}")
+        taken = maskgate("check", "--config", config)
+    free = maskgate("check", "--config", config)
+    with running(config):
+        eventually(lambda: "the local page is at" in (tmp_path / "daemon.log").read_text())
+        served = maskgate("check", "--config", config)
+
+    problem = f"failed  page: web.host, web.port: 127.0.0.1:{port} cannot be used: Address already in use"
+    found = f"ok      page: 127.0.0.1:{port}, for this machine alone"
+    assert (taken.returncode, free.returncode, served.returncode) == (69, 0, 0)
+    assert problem in taken.stdout
+    assert f"{found}\n" in free.stdout
+    assert f"{found}; one is served there now\n" in served.stdout
+
+
+def test_check_says_that_the_built_in_broker_is_not_there(tmp_path: Path) -> None:
+    config = tmp_path / "maskgate.toml"
+    config.write_text(f"{DOOR}[mqtt]\nhost = 'embedded'")
+    arguments = ["maskgate", "check", "--offline", "--config", str(config)]
+    code = f"import sys; sys.modules['amqtt'] = None; sys.argv = {arguments}; from edge.cli import main; main()"
+
+    there, away = maskgate(*arguments[1:]), ended([sys.executable, "-c", code])
+
+    assert "ok      broker: built in, on port 1883\n" in there.stdout
+    assert "failed  broker: the built-in broker needs an extra: pip install 'maskgate[broker]'\n" in away.stdout
+    assert (there.returncode, away.returncode) == (0, 69)
+
+
 def nothing(outputs: dict[str, Any]) -> dict[str, Any]:
     return {name: values * 0 for name, values in outputs.items()}
 
@@ -136,7 +213,7 @@ def test_check_notices_a_runtime_that_computes_nonsense(
     right = TfliteModel.invoke
     monkeypatch.setattr(TfliteModel, "invoke", lambda self, pixels: nonsense(right(self, pixels)))
 
-    outcomes = {outcome.what: outcome.error for outcome in run_checks(Settings(), offline=True)}
+    outcomes = {outcome.what: outcome.error for outcome in run_checks(Settings(), "", offline=True)}
 
     assert outcomes["detector"] is None
     assert re.search(problem, str(outcomes["verdicts"]))
@@ -145,32 +222,28 @@ def test_check_notices_a_runtime_that_computes_nonsense(
 def test_check_does_not_judge_with_a_model_that_is_not_there() -> None:
     settings = Settings(detector={"model": "/nowhere.tflite"})
 
-    outcomes = {outcome.what: outcome.error for outcome in run_checks(settings, offline=True)}
+    outcomes = {outcome.what: outcome.error for outcome in run_checks(settings, "", offline=True)}
 
     assert isinstance(outcomes["detector"], ModelError)
     assert "verdicts" not in outcomes
 
 
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ("[mqtt]\nprot = 1", "maskgate: mqtt.prot: no such key; did you mean port?"),
-        ("", "maskgate: sources: none is configured"),
-        (
-            '[web]\nenabled = true\nhost = "0.0.0.0"',
-            "maskgate: web: host 0.0.0.0 is reachable from elsewhere and needs",
-        ),
-    ],
-)
-def test_run_with_a_wrong_configuration_ends_with_78(tmp_path: Path, text: str, problem: str) -> None:
+def test_run_with_a_wrong_configuration_ends_with_78_and_tells_all_mistakes(tmp_path: Path) -> None:
     config = tmp_path / "maskgate.toml"
-    config.write_text(text)
+    for text, problems in (
+        ("[mqtt]\nprot = 1", ["mqtt.prot: no such key; did you mean port?"]),
+        (
+            OPEN_PAGE,
+            ["sources: none is configured; ", "web: host 0.0.0.0 is reachable from elsewhere and needs a token"],
+        ),
+    ):
+        config.write_text(text)
 
-    done = maskgate("run", "--config", config)
+        done = maskgate("run", "--config", config)
 
-    assert done.returncode == 78
-    assert problem in done.stderr
-    assert "Traceback" not in done.stderr
+        assert done.returncode == 78
+        assert all(f"maskgate: {problem}" in done.stderr for problem in problems)
+        assert len(done.stderr.splitlines()) == len(problems)
 
 
 def test_run_with_a_page_whose_packages_are_not_there_ends_with_69_and_names_them(tmp_path: Path) -> None:
