@@ -25,9 +25,10 @@ from train.recipes import BalancedRecipe, PlainRecipe, Recipe
 from train.regions import RegionCache, RegionFile
 from train.runs import EpochRecord, RunFolder, RunSettings, check_same_run
 from train.samples import PARTS, Sample
+from train.sampling import stratum_of
 from train.split import leaking_groups
 from train.teacher import teacher_of
-from train.validation import ValidationSet
+from train.validation import ValidationSet, judged
 
 
 def fit(
@@ -102,11 +103,14 @@ def _usable(dataset: Dataset, part: str, preset: Preset) -> list[Sample]:
     """The labelled samples of a part; the seeds know only two labels, and bad wear is what its publisher called it."""
     labels = (MASK, NO_MASK, INCORRECT, NO_FACE) if preset.steps else (MASK, NO_MASK)
     chosen = [sample for sample in dataset.part(part) if sample.label in labels and sample.kind != "clip"]
-    missing = {MASK, NO_MASK} - {sample.label for sample in chosen}
+    large = [
+        sample for sample in chosen if (judged(sample) if part == "val" else stratum_of(sample) or not preset.steps)
+    ]
+    missing = {MASK, NO_MASK} - {sample.label for sample in large}
     if missing:
         raise UsageError(
-            f"the {part} part of the manifest has no {' and no '.join(sorted(missing))}; "
-            "`maskgate-train split` makes the parts"
+            f"the {part} part of the manifest has no {' and no '.join(sorted(missing))}"
+            f"{' of a size that counts' if len(large) < len(chosen) else ''}; `maskgate-train split` makes the parts"
         )
     return chosen
 

@@ -21,7 +21,7 @@ from train.progress import Count, uncounted
 from train.samples import Sample
 from train.storage import PictureStore
 from train.validation import judged
-from train.views import face_view
+from train.views import check_box, face_view
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,7 @@ def judge(
             image = None
             unreadable.append(sample.path)
             continue
+        check_box(sample, image)
         face = face_view(sample.kind, image, sample.box, margin, card.input.width)
         kept.append(sample)
         outputs.append(next(iter(network.invoke(face).values())))

@@ -24,6 +24,7 @@ from train.files import replacing, taking_turns
 from train.progress import Count, uncounted
 from train.samples import Sample
 from train.storage import PictureStore
+from train.views import check_box
 
 SURROUNDINGS = 0.75
 """Share of the longer side of the box that is kept on each side: room for a 45 % margin, a shift and a turn."""
@@ -90,7 +91,12 @@ class LandmarkFinder:
 
 
 def cut(image: Image, sample: Sample, finder: LandmarkFinder | None) -> Region:
-    """The region of a sample, scaled to what training can use."""
+    """The region of a sample, scaled to what training can use.
+
+    Raises:
+        UsageError: its face box does not lie in the picture.
+    """
+    check_box(sample, image)
     box = sample.box
     if sample.label == "no_face":
         return _scaled(Region(image, None, None, 0), _LONGEST_SCENE / max(image.shape[:2]))

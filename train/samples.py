@@ -82,7 +82,7 @@ def read_manifest(path: Path) -> list[Sample]:
             named.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # Spreadsheets write a mark at the beginning.
             reader = csv.DictReader(file)
             if not {"path", "label"} <= set(reader.fieldnames or ()):
                 raise UsageError(f"{path} is no manifest: it needs the columns path and label")

@@ -6,7 +6,29 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.errors import UsageError
 from edge.vision.geometry import Box, Image, face_input, whole
+from train.samples import Sample
+
+_LARGEST_BOX = 4
+"""Longer side of a box in longer sides of its picture; a face that is larger is none."""
+
+
+def check_box(sample: Sample, image: Image) -> None:
+    """Refuses a face box that has nothing to do with its picture.
+
+    Raises:
+        UsageError: it lies outside, or is far larger.
+    """
+    if sample.box is None:
+        return
+    height, width = image.shape[:2]
+    too_large = max(sample.box.width, sample.box.height) > _LARGEST_BOX * max(width, height)
+    if too_large or sample.box.clipped(width, height) is None:
+        raise UsageError(
+            f"{sample.path}: its face box ({sample.box.x}, {sample.box.y}, {sample.box.width} x {sample.box.height}) "
+            f"does not lie in the picture of {width} x {height} pixels; mend the manifest or annotations.json"
+        )
 
 
 def face_view(kind: str, image: Image, box: Box | None, margin: float, size: int) -> NDArray[np.uint8]:

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("tensorflow", reason="the training extra is not installed")
 
-from edge.errors import ModelError
+from edge.errors import ModelError, UsageError
 from edge.vision.cards import find_model
+from edge.vision.geometry import Box
 from train.dataset import open_dataset
 from train.evaluation import figures_of
 from train.judging import judge
@@ -73,3 +75,10 @@ def test_a_card_with_other_labels_than_the_file_is_refused(
     dataset = open_dataset(tiny_manifest)
     with pytest.raises(ModelError, match=says):
         judge(model, dataset.part("test"), dataset.store())
+
+
+def test_a_box_that_does_not_lie_in_its_picture_is_named(tiny_model: Path, tiny_manifest: Path) -> None:
+    dataset = open_dataset(tiny_manifest)
+    sample = replace(dataset.part("test")[0], kind="boxed", box=Box(500, 20, 60, 60))
+    with pytest.raises(UsageError, match="does not lie in the picture of 96 x 96"):
+        judge(tiny_model, [sample], dataset.store())

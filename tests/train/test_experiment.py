@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("tensorflow", reason="the training extra is not installed")
 
 from edge.errors import UnavailableError, UsageError
+from edge.vision.geometry import Box
 from train.choices import USUAL_WEIGHTS, Choices
 from train.experiment import fit
 from train.files import claimed
@@ -181,3 +182,15 @@ def test_a_run_of_a_network_that_is_not_known_is_named(tiny_run: RunFolder, tmp_
     run.write_settings(replace(tiny_run.settings(), arch="cnn9"))
     with pytest.raises(UsageError, match="a network that is not known here, 'cnn9'"):
         run.best_model()
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_faces_too_small_to_learn_from_or_to_judge_are_none(part: str, tiny_manifest: Path, tmp_path: Path) -> None:
+    small = Box(10, 10, 8, 8)
+    samples = [
+        replace(sample, kind="boxed", box=small) if sample.split == part else sample
+        for sample in read_manifest(tiny_manifest)
+    ]
+    manifest = _manifest_in(tmp_path, tiny_manifest, samples)
+    choices = Choices(size=32, steps=1, alpha=0.35)
+    _refused(manifest, tmp_path / "run", choices, f"the {part} part .* no mask and no no_mask of a size that counts")

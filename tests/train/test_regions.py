@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.errors import ModelError
+from edge.errors import ModelError, UsageError
 from edge.vision.cards import bundled_models
 from edge.vision.geometry import Box, face_input
 from train.dataset import open_dataset
@@ -96,3 +96,10 @@ def test_how_many_pictures_are_read_is_told(tiny_folder: Path, tmp_path: Path) -
 def test_a_network_that_is_no_yunet_is_refused_before_pictures_are_read() -> None:
     with pytest.raises(ModelError, match=r"mask_classifier\.tflite is no YuNet model"):
         LandmarkFinder(bundled_models() / "mask_classifier.tflite")
+
+
+@pytest.mark.parametrize("box", [Box(500, 20, 60, 60), Box(-900, -900, 2000, 2000)])
+def test_a_box_that_does_not_lie_in_its_picture_is_named(box: Box) -> None:
+    image = np.zeros((300, 400, 3), np.uint8)
+    with pytest.raises(UsageError, match=r"a\.jpg: its face box .* does not lie in the picture of 400 x 300"):
+        cut(image, Sample("a.jpg", "mask", kind="boxed", box=box), None)

@@ -81,3 +81,9 @@ def test_a_manifest_that_cannot_be_written_to_its_end_leaves_the_one_before(tmp_
     with pytest.raises(InterruptedError):
         write_manifest(tmp_path / "m.csv", samples())
     assert [sample.path for sample in read_manifest(tmp_path / "m.csv")] == ["a.jpg"]
+
+
+def test_a_manifest_that_a_spreadsheet_saved_is_read(tmp_path: Path) -> None:
+    write_manifest(tmp_path / "m.csv", [Sample("a.jpg", "mask")])
+    (tmp_path / "m.csv").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "m.csv").read_bytes())
+    assert [sample.path for sample in read_manifest(tmp_path / "m.csv")] == ["a.jpg"]
