@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import queue
-import signal
 from collections.abc import Iterator
+from itertools import count
 from multiprocessing.queues import Queue
 from types import TracebackType
 from typing import Any, Self
 
-import cv2
-
+from train.handover import hand_over
 from train.recipes import Batch, Recipe
 
 _AHEAD = 8
@@ -21,27 +20,8 @@ _PATIENCE_S = 120.0
 """A batch takes 0.1 s. Longer than this means that the helper is stuck."""
 
 
-def _produce(recipe: Recipe, first_epoch: int, out: Queue[Any]) -> None:
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the trainer, which ends this process.
-    trainer = multiprocessing.parent_process()
-    try:
-        epoch = first_epoch
-        while True:
-            for step in range(recipe.steps):
-                batch = recipe.batch(epoch, step)
-                while True:
-                    try:
-                        out.put(batch, timeout=5)
-                        break
-                    except queue.Full:
-                        if trainer is not None and not trainer.is_alive():
-                            # Nobody reads what is still on its way, and without this the process would wait for that.
-                            out.cancel_join_thread()
-                            return
-            epoch += 1
-    except Exception as error:  # noqa: BLE001  The other side raises it again.
-        out.put(error)
+def _make(recipe: Recipe, first_epoch: int, out: Queue[Any]) -> None:
+    hand_over((recipe.batch(epoch, step) for epoch in count(first_epoch) for step in range(recipe.steps)), out)
 
 
 class BatchHelper:
@@ -59,7 +39,7 @@ class BatchHelper:
         context = multiprocessing.get_context("spawn")
         self._steps = recipe.steps
         self._queue: Queue[Any] = context.Queue(_AHEAD)
-        self._process = context.Process(target=_produce, args=(recipe, first_epoch, self._queue), daemon=True)
+        self._process = context.Process(target=_make, args=(recipe, first_epoch, self._queue), daemon=True)
 
     def __enter__(self) -> Self:
         self._process.start()

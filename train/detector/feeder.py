@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import queue
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from train.detector.boxes import Boxes, sizes
 from train.detector.sampler import Mix, Sampler
 from train.detector.scene import FACE, IGNORE, Scene
+from train.handover import hand_over
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -109,11 +111,4 @@ class Feeder:
 
 
 def _feed(sampler: Sampler, batch: int, out: Any) -> None:
-    import cv2
-
-    cv2.setNumThreads(1)
-    try:
-        while True:
-            out.put(batch_of([sampler.draw() for _ in range(batch)]))
-    except Exception as error:  # noqa: BLE001  The other side raises it again.
-        out.put(error)
+    hand_over((batch_of([sampler.draw() for _ in range(batch)]) for _ in count()), out)
