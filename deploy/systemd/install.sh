@@ -25,6 +25,7 @@ readonly unit_source=$here/maskgate.service
 readonly prefix=/opt/maskgate
 readonly etc=/etc/maskgate
 readonly unit=/etc/systemd/system/maskgate.service
+readonly check_unit=/run/systemd/system/maskgate-check.service
 readonly password=$etc/mqtt__password
 readonly password_dropin=$unit.d/mqtt-password.conf
 
@@ -48,6 +49,11 @@ usage() {
 }
 
 clean_up() {
+    if [[ -e $check_unit ]]; then
+        rm "$check_unit"
+        systemctl reset-failed "$(basename "$check_unit")" 2>/dev/null || true # it had not failed
+        systemctl daemon-reload
+    fi
     [[ -z $work ]] || rm -rf "$work"
     [[ -z $unfinished ]] || rm -rf "$unfinished"
 }
@@ -239,10 +245,44 @@ install_release() {
     install -m 644 "$unit_source" "$release/maskgate.service"
 }
 
-# Before anything that runs is touched. Models, runtime and the configuration that is here, read by the new program.
+# The unit as it will be when the release runs: with the drop-ins that are here, in the order in which systemd takes them.
+future_unit() { # RELEASE
+    local folder dropins=$work/dropins
+    mkdir -p "$dropins"
+    for folder in /usr/lib /usr/local/lib /run /etc; do # of one name, the last one counts
+        cp "$folder/systemd/system/maskgate.service.d"/*.conf "$dropins" 2>/dev/null || true
+    done
+    password_setting >"$dropins/$(basename "$password_dropin")"
+    # Under another name it would be another dynamic user, and take the state away from the service that runs.
+    printf '[Service]\nUser=maskgate\n' >"$work/user.conf"
+    (
+        export LC_ALL=C
+        awk 1 "$1/maskgate.service" "$work/user.conf" "$dropins"/*.conf
+    )
+}
+
+# Models, runtime and the configuration that is here, as the service will see them: with the credentials, the variables
+# and the sandbox of its unit. What is found is in $work/check.
+check_release() { # RELEASE
+    {
+        future_unit "$1"
+        printf '%s\n' '[Service]' Type=oneshot Restart=no WatchdogSec=0 \
+            ExecStartPre= ExecStart= ExecStartPost= ExecStopPost= \
+            "ExecStart=$1/bin/maskgate check --offline --config $etc/maskgate.toml" \
+            "StandardOutput=truncate:$work/check" StandardError=inherit
+    } >"$check_unit"
+    systemctl daemon-reload
+    # It waits for no network.
+    systemctl start --job-mode=ignore-dependencies "$(basename "$check_unit")" 2>/dev/null && return
+    # Not a word of the program: it was not even started.
+    [[ -s $work/check ]] || journal "$(basename "$check_unit")" >"$work/check"
+    return 1
+}
+
+# Before anything that runs is touched.
 try_release() {
     [[ -n $unfinished ]] || return 0
-    "$release/bin/maskgate" check --offline --config "$etc/maskgate.toml" >"$work/check" 2>&1 || {
+    check_release "$release" || {
         cat "$work/check" >&2
         give_up 'the new release cannot run here, for the reason above; what runs was not touched'
     }
@@ -266,10 +306,14 @@ put() { # SOURCE TARGET: copies what differs
     changed=yes
 }
 
+password_setting() { # what the unit needs for it, or nothing
+    [[ ! -f $password ]] || printf '[Service]\nLoadCredential=mqtt__password:%s\n' "$password"
+}
+
 install_password() {
     if [[ -f $password ]]; then
         [[ $(stat -c %a "$password") == 600 ]] || chmod 600 "$password"
-        printf '[Service]\nLoadCredential=mqtt__password:%s\n' "$password" >"$work/password.conf"
+        password_setting >"$work/password.conf"
         put "$work/password.conf" "$password_dropin"
     elif [[ -f $password_dropin ]]; then
         rm "$password_dropin" # a unit whose credential is gone would not start
@@ -301,11 +345,14 @@ start() {
     systemctl restart maskgate
 }
 
-show_journal() { journalctl -u maskgate -o cat --no-pager -n "$journal_lines" >&2; }
+journal() { # UNIT
+    journalctl --sync # what has just been said may still be on its way
+    journalctl -u "$1" -o cat --no-pager -n "$journal_lines"
+}
 
 go_back() { # releases/NAME
     complain 'the new release did not reach READY; going back to the one before'
-    show_journal
+    journal maskgate >&2
     systemctl stop maskgate
     switch_to "$1"
     rm -rf "$release"
@@ -323,7 +370,7 @@ activate() {
         say "$(basename "$release") is installed and runs; nothing was changed"
     elif ! start; then
         [[ -z $before || $before == "$target" ]] || go_back "$before"
-        show_journal
+        journal maskgate >&2
         give_up 'installed, but the service does not start, for the reason above. Then: systemctl restart maskgate'
     else
         say "$(basename "$release") runs"
@@ -342,7 +389,8 @@ status_text() { systemctl show -P StatusText maskgate; }
 # Sources and the broker are the service's own, so it is asked about them: a camera opens only once.
 show() {
     local waited=0
-    "$prefix/bin/maskgate" check --offline --config "$etc/maskgate.toml"
+    check_release "$prefix/current" || true # what is shown decides nothing any more
+    cat "$work/check"
     until [[ -n $(status_text) ]] || ((waited++ == status_limit_s)); do sleep 1; done
     say "service: $(systemctl show -P ActiveState maskgate), $(status_text)"
 }

@@ -17,7 +17,7 @@ import pytest
 
 from edge import __version__
 from support.broker import Mosquitto, Received, Subscriber, subscribed
-from support.components import ROOT, eventually, require_program
+from support.components import ROOT, eventually, free_port, require_program
 from support.container import Container, booted, cached_root, locked_wheels, project_wheel
 
 log = logging.getLogger(__name__)
@@ -348,6 +348,21 @@ def test_an_upgrade_that_cannot_run_at_all_does_not_even_stop_what_runs(device: 
     assert "broken on purpose" in done.stderr
     assert "what runs was not touched" in done.stderr
     assert (device.main_pid(), device.releases()) == (process, releases)
+    owners = device.container.run("stat", "-c", "%u", STATE, f"{STATE}/outbox.sqlite3", f"/proc/{process}").stdout
+    assert len(set(owners.split())) == 1
+
+
+def test_an_upgrade_that_systemd_cannot_even_start_says_why(device: Device, source: Path) -> None:
+    newer = project_wheel(source / "unstarted", version="9.0.4")
+    process = device.main_pid()
+    device.container.write(TEST_DROPIN, "[Service]\nLoadCredential=web__token:/etc/maskgate/nothing\n")
+
+    done = install(device.container, f"{SOURCE}/unstarted/{newer.name}", check=False)
+
+    assert done.returncode == 1
+    assert "Failed to set up credentials" in done.stderr
+    assert "what runs was not touched" in done.stderr
+    assert device.main_pid() == process
 
 
 def test_an_upgrade_for_which_packages_are_missing_leaves_nothing_behind(device: Device, source: Path) -> None:
@@ -418,6 +433,57 @@ def test_an_upgrade_keeps_configuration_and_state(device: Device, source: Path, 
     assert device.container.run("cat", CONFIG).stdout == before
     seqs = sorted(message["seq"] for message in messages)
     assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+
+
+# As docs/page.md and docs/fleet.md have it: what the service alone is given.
+SECRETS_DROPIN = """
+[Service]
+LoadCredential=web__token:/etc/maskgate/web__token
+LoadCredential=client.key:/etc/maskgate/client.key
+Environment=MASKGATE_MQTT__KEY_FILE=%d/client.key
+"""
+PAGE_AND_TLS = """
+tls = true
+ca_file = "/etc/maskgate/client.crt"
+cert_file = "/etc/maskgate/client.crt"
+[web]
+enabled = true
+host = "0.0.0.0"
+port = {port}
+"""
+
+
+def test_an_upgrade_is_tried_with_the_secrets_that_the_unit_alone_is_given(
+    device: Device, source: Path, tmp_path: Path
+) -> None:
+    newer = project_wheel(source / "newest", version="9.1.0")
+    pair = certificate(tmp_path)
+    for file, text in {"client.crt": pair[0], "client.key": pair[1], "web__token": "nobody guesses this\n"}.items():
+        device.container.write(f"/etc/maskgate/{file}", text, 0o644 if file == "client.crt" else 0o600)
+    device.container.write(CONFIG, device.config + PAGE_AND_TLS.format(port=free_port()))
+    device.container.write(TEST_DROPIN, SECRETS_DROPIN)
+
+    done = install(device.container, f"{SOURCE}/newest/{newer.name}")
+    by_hand = ["systemd-run", "--pipe", "--wait", "--quiet", "-p", "LoadCredential=web__token:/etc/maskgate/web__token"]
+    by_hand += ["-E", "MASKGATE_MQTT__KEY_FILE=/etc/maskgate/client.key", "/opt/maskgate/bin/maskgate", "check"]
+    checked = device.container.run(*by_hand, "--offline").stdout
+
+    assert (device.version(), device.is_active()) == ("9.1.0", True)
+    assert re.findall(r"^(\w+) +(\w+):", done.stdout, re.M) == [("ok", what) for what in CHECKED]
+    assert re.findall(r"^(\w+) +(\w+):", checked, re.M) == [("ok", what) for what in CHECKED]
+    assert not (device.container.root / "run/systemd/system/maskgate-check.service").exists()
+
+
+CHECKED = ["configuration", "runtime", "detector", "classifier", "verdicts", "tls", "page"]
+
+
+def certificate(folder: Path) -> tuple[str, str]:
+    """One that signs itself, and its key."""
+    new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=door-1"]
+    files = folder / "client.crt", folder / "client.key"
+    command = [require_program("openssl", "openssl"), *new, "-out", str(files[0]), "-keyout", str(files[1])]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    return files[0].read_text(), files[1].read_text()
 
 
 def test_uninstalling_leaves_configuration_and_state_for_the_next_time(installed: Device) -> None:
