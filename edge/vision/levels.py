@@ -24,15 +24,14 @@ class Levels(BaseModel):
     """From when on a picture is changed, and to what; all in levels of 0 to 255, means over the channels.
 
     A picture whose darkest and brightest hundredth lie closer together than `contrast` is spread to it, about its
-    middle. One whose median is then below `dark` is brightened by a power (gamma) that brings the median to
-    `brightened`. All others stay as they are, to the last bit.
+    middle. One whose median is then below `dark` is brightened by a power (gamma) that brings the median there. All
+    others stay as they are, to the last bit. Nothing jumps: what is close to a limit is changed a little.
     """
 
     model_config = ConfigDict(frozen=True)
 
     contrast: int = Field(ge=0, le=240)
-    dark: int = Field(ge=0, le=255)
-    brightened: int = Field(ge=1, le=254)
+    dark: int = Field(ge=0, le=254)
 
     def apply(self, pixels: NDArray[np.uint8]) -> None:
         """Changes a picture in its place, all of its channels alike.
@@ -62,6 +61,6 @@ class Levels(BaseModel):
         elif median >= self.dark:
             return None
         if median < self.dark:
-            gamma = np.log(self.brightened / 255) / np.log(max(median, 1) / 255)
+            gamma = np.log(self.dark / 255) / np.log(max(median, 1) / 255)
             curve = 255 * (curve / 255) ** max(gamma, _LEAST_GAMMA)
         return curve.astype(np.uint8)

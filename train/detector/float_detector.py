@@ -26,7 +26,7 @@ Boxes as the network learns them, by our rule, are a little smaller than the mid
 percent on each side bring many that share just under half with a published box over the half (docs/detector.md).
 """
 
-LEVELS: Final = Levels(contrast=175, dark=50, brightened=70)
+LEVELS: Final = Levels(contrast=175, dark=65)
 """Chosen on `val` as haze and darkness show it (docs/detector.md): faces in them are found again, and clear pictures
 hardly change."""
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -7,7 +9,7 @@ from pydantic import ValidationError
 
 from edge.vision.levels import Levels
 
-LEVELS = Levels(contrast=175, dark=50, brightened=70)
+LEVELS = Levels(contrast=175, dark=65)
 
 
 def ramp(low: int, high: int) -> NDArray[np.uint8]:
@@ -46,9 +48,20 @@ def test_a_dark_picture_with_bright_lights_is_brightened_and_keeps_them() -> Non
     dark[:4] = 250
     bright = levelled(dark)
     assert np.median(dark[..., 1]) < 40
-    assert np.median(bright[..., 1]) == pytest.approx(70, abs=12)
+    assert np.median(bright[..., 1]) == pytest.approx(65, abs=12)
     assert int(bright[0, 0, 0]) == pytest.approx(250, abs=5)
     assert (np.diff(bright[-1, :, 1].astype(int)) >= 0).all()
+
+
+def test_dusk_falls_without_a_jump() -> None:
+    """With a lamp in the picture, so that it keeps its contrast; each step takes less than one level of the rest."""
+    evening = []
+    for falling in range(96):
+        dusk = (ramp(0, 200) * (1 - falling / 128)).astype(np.uint8)
+        dusk[:4] = 250
+        evening.append(levelled(dusk).astype(int))
+    assert min(np.median(each) for each in evening) == pytest.approx(65, abs=12)
+    assert max(np.abs(after - before).max() for before, after in pairwise(evening)) <= 8
 
 
 @pytest.mark.parametrize("level", [0, 1, 128, 254, 255])
@@ -71,7 +84,7 @@ def test_a_part_of_an_array_is_changed_in_its_place_and_nothing_beside_it() -> N
     assert (whole[:, 256:] == 114).all()
 
 
-@pytest.mark.parametrize("wrong", [{"contrast": 300}, {"dark": -1}, {"brightened": 0}])
+@pytest.mark.parametrize("wrong", [{"contrast": 300}, {"dark": -1}, {"dark": 255}])
 def test_levels_beyond_eight_bits_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValidationError):
-        Levels(**{"contrast": 175, "dark": 50, "brightened": 70} | wrong)
+        Levels(**{"contrast": 175, "dark": 65} | wrong)
