@@ -14,7 +14,7 @@ from edge.errors import ConfigError, MaskgateError, ModelError, UnavailableError
 from edge.mqtt.connection import Connection, UnsupportedProtocolError, tls_context
 from edge.mqtt.embedded import EMBEDDED, EmbeddedBroker
 from edge.settings import CameraSource, FolderSource, MqttSettings, Settings, WebSettings
-from edge.settings.needs import what_a_start_lacks
+from edge.settings.needs import contradictions
 from edge.sources.capture import open_capture
 from edge.sources.demo import masked, portrait
 from edge.vision.tflite import runtime_name
@@ -41,10 +41,7 @@ def run_checks(settings: Settings, read: str, *, offline: bool) -> Iterator[Outc
         read: where it comes from.
         offline: leave ports, sources and broker alone.
     """
-    lacking = what_a_start_lacks(settings)
-    yield from (Outcome("configuration", "", ConfigError(problem)) for problem in lacking)
-    if not lacking:
-        yield Outcome("configuration", read)
+    yield from _configuration(settings, read)
     yield _attempt("runtime", runtime_name)
     models = (
         _attempt("detector", lambda: load_detector_of(settings).model.identity),
@@ -69,6 +66,15 @@ def run_checks(settings: Settings, read: str, *, offline: bool) -> Iterator[Outc
             yield _attempt(f"source {source.name}", lambda source=source: _usable_folder(source))  # type: ignore[misc]
     if settings.mqtt.host and settings.mqtt.host != EMBEDDED:
         yield _attempt("broker", lambda: _connect(settings))
+
+
+def _configuration(settings: Settings, read: str) -> Iterator[Outcome]:
+    problems = contradictions(settings)
+    yield from (Outcome("configuration", "", ConfigError(problem)) for problem in problems)
+    if not problems:
+        yield Outcome("configuration", read)
+    if not settings.sources:
+        yield Outcome("sources", "none; maskgate run needs one, maskgate classify does not")
 
 
 def _attempt(what: str, action: Callable[[], str]) -> Outcome:

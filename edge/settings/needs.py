@@ -8,13 +8,21 @@ _LOOPBACK = frozenset(["127.0.0.1", "::1", "localhost"])
 
 
 def what_a_start_lacks(settings: Settings) -> list[str]:
-    """One line `key.path: what is wrong` for each need that is not met.
+    """One line `key.path: what is wrong` for each need that is not met."""
+    if settings.sources:
+        return contradictions(settings)
+    return [
+        'sources: none is configured; add a [[sources]] with kind = "camera" or "folder"',
+        *contradictions(settings),
+    ]
 
-    The token is among them, for the service alone may have it: `maskgate classify` on the same board does without.
+
+def contradictions(settings: Settings) -> list[str]:
+    """What is asked for without what it needs, a line each.
+
+    The token is among it, for the service alone may have it: `maskgate classify` on the same board does without.
     """
     problems = []
-    if not settings.sources:
-        problems.append('sources: none is configured; add a [[sources]] with kind = "camera" or "folder"')
     if settings.homeassistant.discovery and not settings.mqtt.host:
         problems.append("homeassistant.discovery: needs a broker, and mqtt.host is empty; name one")
     web = settings.web

@@ -120,7 +120,6 @@ def test_check_offline_looks_at_configuration_and_models_only(tmp_path: Path) ->
 OPEN_PAGE = '[web]\nenabled = true\nhost = "0.0.0.0"'
 # Valid, and yet a start ends with 78.
 UNFINISHED = [
-    pytest.param("", "sources: none is configured", id="no sources"),
     pytest.param(
         f"{DOOR}[mqtt]\nhost = ''\n[homeassistant]\ndiscovery = true",
         "homeassistant.discovery: needs a broker",
@@ -148,6 +147,17 @@ def test_check_refuses_what_run_refuses(tmp_path: Path, command: list[str], text
     assert done.returncode == 78
     assert problem in (done.stderr if command == ["run"] else done.stdout)
     assert "Traceback" not in done.stderr
+
+
+def test_a_configuration_without_sources_is_one_for_classify_and_check_says_so(tmp_path: Path) -> None:
+    config = tmp_path / "maskgate.toml"
+    config.write_text(f"state_dir = '{tmp_path / 'state'}'")
+
+    checked, run = maskgate("check", "--offline", "--config", config), maskgate("run", "--config", config)
+
+    assert (checked.returncode, run.returncode) == (0, 78)
+    assert "ok      sources: none; maskgate run needs one, maskgate classify does not" in checked.stdout
+    assert "sources: none is configured" in run.stderr
 
 
 @pytest.mark.parametrize(("text", "problem"), UNFINISHED)
