@@ -117,11 +117,7 @@ def judge(
     Raises:
         ModelError: the model or its card is missing, damaged, or not of a mask classifier.
     """
-    card = load_card(model)
-    if card.task != "mask-classifier":
-        raise ModelError(f"{model} is a {card.task}, not a mask-classifier")
-    if not {MASK, NO_MASK} <= set(card.labels):
-        raise ModelError(f"{model}: labels are {list(card.labels)}; a mask classifier has mask and no_mask")
+    card = _card_of(model)
     network = TfliteModel(model, card)
     margin = card.crop.margin if margin is None else margin
     kept: list[Sample] = []
@@ -159,6 +155,16 @@ def judge(
         np.array(pixels),
         tuple(unreadable),
     )
+
+
+def _card_of(model: Path) -> ModelCard:
+    """Refuses one of another kind of model."""
+    card = load_card(model)
+    if card.task != "mask-classifier":
+        raise ModelError(f"{model} is a {card.task}, not a mask-classifier")
+    if not {MASK, NO_MASK} <= set(card.labels):
+        raise ModelError(f"{model}: labels are {list(card.labels)}; a mask classifier has mask and no_mask")
+    return card
 
 
 def _face_px(sample: Sample, image: Image) -> float:

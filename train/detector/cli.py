@@ -62,8 +62,8 @@ def fit(
     as_int8: bool,  # noqa: FBT001 - click passes options by name
 ) -> None:
     """Trains on the train part of DATA; goes on where RUN was interrupted."""
-    from train.detector.fit import FitOptions
     from train.detector.fit import fit as run_fit
+    from train.detector.trainer import FitOptions
 
     _check_multiple("--size", size)
     if as_int8 and not start:

@@ -14,7 +14,7 @@ from train.detector.architecture import STRIDES, build, output_names  # noqa: E4
 from train.detector.calibrate import Line  # noqa: E402
 from train.detector.fake_quantisation import rounded_kernel, rounding_twin  # noqa: E402
 from train.detector.feeder import Batch  # noqa: E402
-from train.detector.fit import FitOptions, Trainer  # noqa: E402
+from train.detector.trainer import FitOptions, Trainer  # noqa: E402
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,8 +18,8 @@ from train.detector.architecture import STRIDES, build, output_names  # noqa: E4
 from train.detector.calibrate import Line  # noqa: E402
 from train.detector.data import Photo  # noqa: E402
 from train.detector.feeder import Batch  # noqa: E402
-from train.detector.fit import FitOptions, Trainer  # noqa: E402
 from train.detector.float_detector import FloatDetector  # noqa: E402
+from train.detector.trainer import FitOptions, Trainer  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
 

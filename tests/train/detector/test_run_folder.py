@@ -16,7 +16,8 @@ tf = pytest.importorskip("tensorflow", reason="the training side needs the extra
 from edge.errors import UsageError  # noqa: E402
 from train.detector import fit as fitting  # noqa: E402
 from train.detector.feeder import Batch  # noqa: E402
-from train.detector.fit import FitOptions, Trainer, averaged_weights, fit, recorded_options  # noqa: E402
+from train.detector.fit import averaged_weights, fit, recorded_options  # noqa: E402
+from train.detector.trainer import FitOptions, Trainer  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
 
