@@ -1,4 +1,4 @@
-"""Face detectors on photos as a bad camera shows them: haze, too little light, a video of few bits, all of it at once.
+"""Face detectors on photos as a bad camera shows them: haze, no colour, little light, few bits, much of it at once.
 
     python benchmarks/bad_light.py ../shared/data [FILE.tflite ...] [--yunet FILE.onnx] [--split val]
 
@@ -20,7 +20,7 @@ import numpy as np
 from edge.vision.face_detector import MaskAwareFaceDetector
 from edge.vision.geometry import Image
 from edge.vision.yunet import YunetDetector
-from train.augment.camera import Fault, dark, few_pixels, hazy, noisy, of_a_video, recompressed
+from train.augment.camera import Fault, dark, few_pixels, grey, hazy, noisy, of_a_video, recompressed
 from train.detector.data import Photo, read_face_free, read_photos
 from train.detector.measure import Contender, find, summary
 
@@ -43,6 +43,7 @@ FAULTS: dict[str, Fault] = {
     "clean": clean,
     "haze": hazy,
     "dark": dark,
+    "infrared: grey": grey,
     "video": of_a_video,
     "haze, noise, video, JPEG": everything,
 }
