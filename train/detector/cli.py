@@ -39,7 +39,7 @@ def detector() -> None:
 @click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Pictures in a batch.")
 @click.option("--size", type=click.IntRange(64), default=256, show_default=True, help="Side of the pictures, pixels.")
 @click.option("--rate", type=click.FloatRange(1e-6, 1), default=2e-3, show_default=True, help="Highest learning rate.")
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True)
 @click.option("--start", type=_FILE, help="Weights to go on from, instead of the ImageNet trunk.")
 @click.option("--traps", type=_FILE, help="False alarms to paste, from `mine`.")
 @click.option("--objects", type=_FOLDER, help="Folder of PNG files with transparency that show no face, to paste.")
@@ -167,16 +167,19 @@ def evaluate(
     """Measures MODEL and other detectors on a part of DATA, each on one thread."""
     from train.detector.evaluate import table
     from train.detector.pipeline import evaluate_file, with_metrics
+    from train.files import check_output, write_output
 
+    card = model.with_suffix(".json")
+    if output:
+        check_output(output, model, card, *(rival for rival in (yunet, blazeface) if rival))
     results = evaluate_file(model, data, split, yunet, blazeface)
     click.echo(table(results))
     if output:
         figures = {name: _without_nan(row) for name, row in results.items()}
-        output.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_output(output, json.dumps(figures, indent=2, allow_nan=False) + "\n")
     if into_card:
-        path = model.with_suffix(".json")
-        text = with_metrics(json.loads(path.read_text(encoding="utf-8")), split, results)
-        path.write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
+        text = with_metrics(json.loads(card.read_text(encoding="utf-8")), split, results)
+        write_output(card, json.dumps(text, indent=2) + "\n")
 
 
 def _check_suffix(output: Path, suffix: str, what: str) -> None:

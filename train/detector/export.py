@@ -18,6 +18,7 @@ from train.architectures import SYMMETRIC
 from train.detector.architecture import STRIDES, build
 from train.detector.data import read_photos
 from train.detector.float_detector import BACKGROUND, ENLARGE, LEVELS, decoding
+from train.files import write_output
 from train.safety import check_file
 
 if TYPE_CHECKING:
@@ -219,5 +220,5 @@ def card(content: bytes, size: tuple[int, int], provenance: Provenance, metrics:
 def write(content: bytes, text: dict[str, Any], path: Path) -> None:
     """Writes the file and its card side by side."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    path.with_suffix(".json").write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
+    write_output(path, content)
+    write_output(path.with_suffix(".json"), json.dumps(text, indent=2) + "\n")

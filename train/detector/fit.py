@@ -15,6 +15,7 @@ from train.detector.feeder import Feeder
 from train.detector.material import gather
 from train.detector.stem import imitate
 from train.detector.trainer import CHECKPOINTS, FitOptions, Trainer
+from train.files import claimed, replacing, write_output
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,10 +55,16 @@ def fit(data: Path, teacher: Path, weights: Path, run: Path, options: FitOptions
 
     Raises:
         UsageError: the folder holds a run with other options or something else, or the data lacks what is learned from.
+        UnavailableError: another process trains in this folder.
     """
+    _check_folder(run, options)
+    with claimed(run):
+        return _fit(data, teacher, weights, run, options)
+
+
+def _fit(data: Path, teacher: Path, weights: Path, run: Path, options: FitOptions) -> Path:
     from train.detector.traps import load_traps
 
-    _check_folder(run, options)
     material = gather(data, "train", teacher, run.parent / "detector-cache", options.objects)
     _check_material(material, data)
     traps = load_traps(options.traps) if options.traps else []
@@ -76,8 +83,7 @@ def fit(data: Path, teacher: Path, weights: Path, run: Path, options: FitOptions
     if options.as_int8:
         trainer.compute_as_int8(training_batches(data, _SHOWN))
     _loop(trainer, material, traps, run)
-    trainer.average.save_weights(str(run / AVERAGE_FILE))
-    return run / AVERAGE_FILE
+    return _save_average(trainer, run)
 
 
 def recorded_options(run: Path) -> dict[str, Any]:
@@ -134,8 +140,7 @@ def _check_material(material: Material, data: Path) -> None:
 def _begin(trainer: Trainer, material: Material, weights: Path, run: Path) -> None:
     """Records the options, and keeps the network's first weights in a checkpoint: the stem's lesson takes a while."""
     options = trainer.options
-    run.mkdir(parents=True, exist_ok=True)
-    (run / _OPTIONS_FILE).write_text(json.dumps(_as_json(options), indent=1) + "\n", encoding="utf-8")
+    write_output(run / _OPTIONS_FILE, json.dumps(_as_json(options), indent=1) + "\n")
     if options.start:
         trainer.model.load_weights(str(options.start))
     else:
@@ -160,4 +165,10 @@ def _loop(trainer: Trainer, material: Material, traps: list[Cutout], run: Path) 
                 log.info("step %d: score %.3f, box %.3f, %.1f pictures/s", done, *mean, pace)
             if done % _CHECKPOINT_EVERY == 0 or done == options.steps:
                 trainer.save()
-                trainer.average.save_weights(str(run / AVERAGE_FILE))
+                _save_average(trainer, run)
+
+
+def _save_average(trainer: Trainer, run: Path) -> Path:
+    with replacing(run / AVERAGE_FILE) as draft:
+        trainer.average.save_weights(str(draft))
+    return run / AVERAGE_FILE

@@ -21,6 +21,7 @@ from train.detector.measure import Contender, all_faces, answers, find, with_all
 from train.detector.metrics import curve
 from train.detector.rivals import contenders
 from train.detector.traps import mine, save_traps
+from train.files import check_output, replacing
 
 if TYPE_CHECKING:
     from train.detector.evaluate import Part
@@ -116,6 +117,8 @@ def export_run(
         ModelError: the file breaks a rule of `export.checked_outputs`, or has lost more than one point of AP.
     """
     run = weights.parent
+    output.parent.mkdir(parents=True, exist_ok=True)
+    check_output(output)
     part = read_part(data, "val")
     line = calibration_line(float_contender(weights, size, Line()), part)
     log.info("new logit = %.3f * logit %+.3f", line.scale, line.shift)
@@ -155,6 +158,7 @@ def mine_run(run: Path, output: Path, data: Path, teacher: Path, size: tuple[int
     """
     from train.detector.material import gather
 
+    check_output(output)
     contender = float_contender(run if run.is_file() else averaged_weights(run), size, Line())
     material = gather(data, "train", teacher, run.parent / "detector-cache")
     patches = mine(contender.make(min_score), material.scenes + material.empty)
@@ -173,7 +177,10 @@ def thaw_file(model: Path, output: Path, data: Path, size: tuple[int, int]) -> N
     """
     from train.detector.thaw import thaw
 
-    thaw(model, export.training_batches(data, size)).save_weights(str(output))
+    check_output(output, model)
+    network = thaw(model, export.training_batches(data, size))
+    with replacing(output) as draft:
+        network.save_weights(str(draft))
 
 
 def evaluate_file(

@@ -11,6 +11,7 @@ from edge.errors import UsageError
 from train.detector.boxes import overlap, share_inside
 from train.detector.material import patch_at
 from train.detector.paste import Cutout, oval
+from train.files import replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +50,8 @@ def mine(detector: FindsFaces, scenes: list[Scene]) -> list[Cutout]:
 def save_traps(patches: list[Cutout], path: Path) -> None:
     """Writes patches to a .npz file."""
     pixels = {f"{number:05}": patch.pixels for number, patch in enumerate(patches)}
-    np.savez_compressed(path, **pixels)  # type: ignore[arg-type]
+    with replacing(path) as draft:
+        np.savez_compressed(draft, **pixels)  # type: ignore[arg-type]
 
 
 def load_traps(path: Path) -> list[Cutout]:

@@ -11,12 +11,13 @@ from click.testing import CliRunner
 
 tf = pytest.importorskip("tensorflow", reason="the training side needs the extra `train`")
 
-from edge.errors import UsageError  # noqa: E402
+from edge.errors import UnavailableError, UsageError  # noqa: E402
 from train.detector.architecture import build  # noqa: E402
 from train.detector.cli import detector  # noqa: E402
 from train.detector.material import Material  # noqa: E402
 from train.detector.scene import Scene  # noqa: E402
 from train.detector.traps import load_traps, save_traps  # noqa: E402
+from train.files import claimed  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -29,6 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "options.json").write_text(json.dumps({"seed": 1, "start": None, "command": "fit"}))
     (tmp_path / "yunet.onnx").touch()
+    (tmp_path / "yunet.json").write_text("{}")
     (tmp_path / "broken.weights.h5").write_bytes(b"weights")
     return tmp_path
 
@@ -47,6 +49,8 @@ def _run(line: str) -> None:
         ("export begun -o x.tflite --data none --height 33", "--height: expected a multiple of 32, got 33"),
         ("fit none -o run --teacher yunet.onnx --weights yunet.onnx --size 72", "--size: expected a multiple of 32"),
         ("fit none -o run --teacher yunet.onnx --weights yunet.onnx --as-int8", "--as-int8 is for a network that has"),
+        ("evaluate yunet.onnx none --json yunet.json", "yunet.json is read here and would be written over"),
+        ("evaluate yunet.onnx none --json yunet.onnx", "yunet.onnx is read here and would be written over"),
         ("mine begun -o x.npz --data none --teacher yunet.onnx", "begun has no average.weights.h5"),
         ("mine begun -o x --data none --teacher yunet.onnx", "x: the name of a file of false alarms ends in .npz"),
         ("mine broken.weights.h5 -o x.npz --data none --teacher yunet.onnx", "broken.weights.h5 holds no weights"),
@@ -75,6 +79,29 @@ def test_what_could_not_be_measured_is_null(folder: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("train.detector.pipeline.evaluate_file", lambda *_: results)
     _run("evaluate yunet.onnx none --json figures.json")
     assert json.loads((folder / "figures.json").read_text()) == {"ours": {"ap50": 0.123456, "alarms": None}}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "export done -o none/there/x.tflite --data none",
+        "mine broken.weights.h5 -o none/there/x.npz --data none --teacher yunet.onnx",
+        "thaw yunet.onnx -o none/there/x.weights.h5 --data none",
+        "evaluate yunet.onnx none --json none/there/x.json",
+    ],
+)
+def test_an_output_that_cannot_be_written_is_named_before_the_work(folder: Path, line: str) -> None:
+    (folder / "done").mkdir()
+    (folder / "done" / "options.json").write_text(json.dumps({"seed": 1, "start": None, "command": "fit"}))
+    (folder / "done" / "average.weights.h5").touch()
+    (folder / "none" / "there").touch()  # a file where the folder would have to be
+    with pytest.raises(OSError, match="none/there"):
+        _run(line)
+
+
+def test_a_folder_in_which_somebody_trains_is_left_to_them(folder: Path) -> None:
+    with claimed(folder / "run"), pytest.raises(UnavailableError, match="run is in use by another maskgate-train"):
+        _run("fit none -o run --teacher yunet.onnx --weights yunet.onnx")
 
 
 @pytest.mark.parametrize("content", [b"", b"patches", b"PK\x03\x04patches"])

@@ -1,0 +1,59 @@
+"""A run becomes a file and its card, or nothing does: what `detector export` keeps and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("tensorflow", reason="the training side needs the extra `train`")
+
+from edge.errors import ModelError
+from train.detector import export, pipeline
+from train.detector.architecture import build
+from train.detector.calibrate import Line
+from train.detector.evaluate import Part
+from train.detector.fit import AVERAGE_FILE
+
+PROVENANCE = export.Provenance(
+    name="face_detector", version="9", data="x, train part", seed=1, command="maskgate-train", weights="none"
+)
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a run with a real network; without photos, so nothing is quantised or measured for real."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    build().save_weights(str(folder / AVERAGE_FILE))
+    monkeypatch.setattr(pipeline, "read_part", lambda *_: Part([], []))
+    monkeypatch.setattr(pipeline, "read_photos", lambda *_: [])
+    monkeypatch.setattr(pipeline, "calibration_line", lambda *_: Line())
+    monkeypatch.setattr(export, "calibration_pictures", lambda *_: [])
+    monkeypatch.setattr(export, "quantise", lambda *_: b"content of a new file")
+    monkeypatch.setattr(export, "card", lambda *parts: {"metrics": parts[-1]})
+    return folder
+
+
+def _export(run: Path, output: Path, monkeypatch: pytest.MonkeyPatch, lost: float) -> dict[str, dict[str, float]]:
+    results = {"float": {"ap50": 0.9, "alarms": 0.0}, "int8": {"ap50": 0.9 - lost, "alarms": 0.0}}
+    monkeypatch.setattr(pipeline, "compare", lambda *_: results)
+    return pipeline.export_run(run / AVERAGE_FILE, output, run, (288, 384), PROVENANCE)
+
+
+def test_a_file_and_its_card_with_the_figures_of_both(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = run.parent / "new" / "face_detector.tflite"
+    assert _export(run, output, monkeypatch, 0.009)["int8"]["ap50"] == pytest.approx(0.891)
+    assert output.read_bytes() == b"content of a new file"
+    metrics = json.loads(output.with_suffix(".json").read_text())["metrics"]
+    assert (metrics["val"]["ap50"], metrics["val_float"]["ap50"]) == (pytest.approx(0.891), 0.9)
+
+
+def test_a_file_that_lost_too_much_does_not_replace_the_good_one(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = run.parent / "face_detector.tflite"
+    output.write_bytes(b"the good one")
+    with pytest.raises(ModelError, match=r"int8 loses 0\.011 of AP at IoU 0\.5, more than 0\.01"):
+        _export(run, output, monkeypatch, 0.011)
+    assert output.read_bytes() == b"the good one"
+    assert not output.with_suffix(".json").exists()
