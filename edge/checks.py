@@ -12,7 +12,7 @@ from pathlib import Path
 from edge.assembly import Vision, load_classifier_of, load_detector_of
 from edge.errors import ConfigError, MaskgateError, ModelError, UnavailableError
 from edge.mqtt.connection import Connection, UnsupportedProtocolError, tls_context
-from edge.mqtt.embedded import EMBEDDED, EmbeddedBroker
+from edge.mqtt.embedded import EMBEDDED, EmbeddedBroker, embedded_broker_settings, take_broker_port
 from edge.settings import CameraSource, FolderSource, MqttSettings, Settings, WebSettings
 from edge.settings.needs import contradictions
 from edge.sources.capture import open_capture
@@ -53,7 +53,7 @@ def run_checks(settings: Settings, read: str, *, offline: bool) -> Iterator[Outc
     if settings.mqtt.tls:
         yield _attempt("tls", lambda: _certificates(settings.mqtt))
     if settings.mqtt.host == EMBEDDED:
-        yield _attempt("broker", lambda: f"built in, on port {EmbeddedBroker(settings.mqtt.port).port}")
+        yield _attempt("broker", lambda: _built_in(settings.mqtt, offline=offline))
     if settings.web.enabled:
         yield _attempt("page", lambda: _page(settings.web) if offline else _page_with_port(settings.web))
     if offline:
@@ -65,7 +65,7 @@ def run_checks(settings: Settings, read: str, *, offline: bool) -> Iterator[Outc
         else:
             yield _attempt(f"source {source.name}", lambda source=source: _usable_folder(source))  # type: ignore[misc]
     if settings.mqtt.host and settings.mqtt.host != EMBEDDED:
-        yield _attempt("broker", lambda: _connect(settings))
+        yield _attempt("broker", lambda: _connect(settings.mqtt))
 
 
 def _configuration(settings: Settings, read: str) -> Iterator[Outcome]:
@@ -168,17 +168,35 @@ def _usable_folder(source: FolderSource) -> str:
     return _writable(source.path)
 
 
-def _connect(settings: Settings) -> str:
+def _built_in(mqtt: MqttSettings, *, offline: bool) -> str:
+    """The port of a service that runs is taken, as it has to be; by anything else it must not be."""
+    found = f"built in, on port {EmbeddedBroker(mqtt.port).port}"
+    if offline:
+        return found
+    try:
+        take_broker_port(mqtt.port).close()
+    except UnavailableError:
+        try:
+            _connect(embedded_broker_settings(mqtt))
+        except UnavailableError:
+            pass
+        else:
+            return f"{found}; one answers there now"
+        raise
+    return found
+
+
+def _connect(mqtt: MqttSettings) -> str:
     name = f"maskgate-check-{secrets.token_hex(4)}"
-    versions = ["5", "3.1.1"] if settings.mqtt.protocol == "auto" else [settings.mqtt.protocol]
+    versions = ["5", "3.1.1"] if mqtt.protocol == "auto" else [mqtt.protocol]
     for version in versions:
         try:
-            connection = Connection(settings.mqtt, version, name)
+            connection = Connection(mqtt, version, name)
         except UnsupportedProtocolError:
             if version == versions[-1]:
                 raise
             continue
         connection.disconnect()
         connection.close()
-        return f"{settings.mqtt.host}:{settings.mqtt.port} with MQTT {version}"
+        return f"{mqtt.host}:{mqtt.port} with MQTT {version}"
     raise UnavailableError("no version of MQTT to try")

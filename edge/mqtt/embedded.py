@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 import threading
 
 from edge.errors import UnavailableError
@@ -22,6 +24,18 @@ def embedded_broker_settings(mqtt: MqttSettings) -> MqttSettings:
     amqtt knows MQTT 3.1.1 only and waits for ever on a connect packet of version 5 that has a will.
     """
     return MqttSettings(host=_LOOPBACK, port=mqtt.port, prefix=mqtt.prefix, protocol="3.1.1")
+
+
+def take_broker_port(port: int) -> socket.socket:
+    """Listens where the built-in broker is to be.
+
+    Raises:
+        UnavailableError: the port cannot be had.
+    """
+    try:
+        return socket.create_server((_LOOPBACK, port))
+    except OSError as error:
+        raise UnavailableError(f"the built-in broker cannot use port {port}: {os.strerror(error.errno or 0)}") from error
 
 
 class EmbeddedBroker:

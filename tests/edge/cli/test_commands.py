@@ -14,7 +14,9 @@ import pytest
 from edge import __version__
 from edge.checks import run_checks
 from edge.cli.listen import event_line
+from edge.daemon.worker import Worker
 from edge.errors import ModelError
+from edge.mqtt.embedded import EmbeddedBroker
 from edge.settings import Settings
 from edge.vision.tflite import TfliteModel
 from support.broker import Mosquitto
@@ -199,6 +201,23 @@ def test_check_says_that_the_built_in_broker_is_not_there(tmp_path: Path) -> Non
     assert "ok      broker: built in, on port 1883\n" in there.stdout
     assert "failed  broker: the built-in broker needs an extra: pip install 'maskgate[broker]'\n" in away.stdout
     assert (there.returncode, away.returncode) == (0, 69)
+
+
+def test_check_tries_the_port_of_the_built_in_broker(tmp_path: Path) -> None:
+    config = tmp_path / "maskgate.toml"
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        config.write_text(f"{DOOR}[mqtt]\nhost = 'embedded'\nport = {port}")
+        taken = maskgate("check", "--config", str(config))
+    free = maskgate("check", "--config", str(config))
+    broker = EmbeddedBroker(port)
+    with Worker("broker", broker.run, 5):
+        broker.wait_until_ready()
+        served = maskgate("check", "--config", str(config))
+
+    assert f"failed  broker: the built-in broker cannot use port {port}: Address already in use\n" in taken.stdout
+    assert f"ok      broker: built in, on port {port}\n" in free.stdout
+    assert f"ok      broker: built in, on port {port}; one answers there now\n" in served.stdout
 
 
 def nothing(outputs: dict[str, Any]) -> dict[str, Any]:
