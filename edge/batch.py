@@ -59,11 +59,24 @@ def find_pictures(arguments: Iterable[str], *, recursive: bool) -> list[Path]:
         paths = [Path(argument)]
         if not os.path.lexists(argument):
             paths = [Path(match) for match in glob.glob(argument, recursive=True)]  # noqa: PTH207  Path.glob takes no absolute pattern
+            if not paths and _is_out_of_sight(argument):
+                paths = [Path(argument)]
             if not paths:
                 raise UsageError(f"{argument}: no such file or folder")
         for path in paths:
             found.update(_in_folder(path, recursive=recursive) if is_folder(path) else [path])
     return sorted(found, key=os.fsencode)
+
+
+def _is_out_of_sight(argument: str) -> bool:
+    """Whether it lies in a folder that may not be entered: its record says so, if it is there."""
+    try:
+        os.lstat(argument)
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        pass
+    return False
 
 
 def _in_folder(folder: Path, *, recursive: bool) -> Iterator[Path]:

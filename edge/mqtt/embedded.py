@@ -35,7 +35,9 @@ def take_broker_port(port: int) -> socket.socket:
     try:
         return socket.create_server((_LOOPBACK, port))
     except OSError as error:
-        raise UnavailableError(f"the built-in broker cannot use port {port}: {os.strerror(error.errno or 0)}") from error
+        raise UnavailableError(
+            f"the built-in broker cannot use port {port}: {os.strerror(error.errno or 0)}"
+        ) from error
 
 
 class EmbeddedBroker:

@@ -118,6 +118,7 @@ def listed(pictures: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
+        (["listed/a.jpg"], 1, "listed/a.jpg: cannot be read: Permission denied"),
         (["listed/*"], 1, "listed/x.tflite: cannot be read: Permission denied"),
         (["listed/*", "--annotate", "annotated"], 1, "annotated: without the 4 of 4 that could not be read"),
         (["listed", "-o", "there.jsonl"], 1, "listed/a.jpg: cannot be read: Permission denied"),
