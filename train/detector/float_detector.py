@@ -19,11 +19,11 @@ CANDIDATES: Final = 1000
 BACKGROUND: Final = 114
 ENLARGE: Final = 1.0
 
-GROWTH: Final = 1.04
+GROWTH: Final = 1.05
 """What width and height of a box are multiplied with.
 
-Boxes as the network learns them, by our rule, are a little smaller than the middle between the published ones: two
-percent on each side bring many that share just under half with a published box over the half (docs/detector.md).
+Boxes as the network learns them, by our rule, are a little smaller than the middle between the published ones: two or
+three percent on each side bring many that share just under half with a published box over it (docs/detector.md).
 """
 
 LEVELS: Final = Levels(contrast=175, dark=65)
