@@ -192,9 +192,15 @@ def _graph(content: bytes) -> Any:
     return schema.ModelT.InitFromPackedBuf(bytearray(content), 0).subgraphs[0]
 
 
-def card(content: bytes, size: tuple[int, int], provenance: Provenance, metrics: dict[str, Any]) -> dict[str, Any]:
-    """The card of a file that `checked_outputs` has passed, with what the daemon needs to decode it."""
+def card(
+    content: bytes, size: tuple[int, int], provenance: Provenance, line: Line, metrics: dict[str, Any]
+) -> dict[str, Any]:
+    """The card of a file that `checked_outputs` has passed, with what the daemon needs to decode it.
+
+    The calibration is there for `train.detector.thaw`, which takes it out of the scores again.
+    """
     names = checked_outputs(content, size)
+    training = {key: text for key, text in asdict(provenance).items() if key not in ("name", "version")}
     return {
         "name": provenance.name,
         "task": "face-detector",
@@ -211,7 +217,7 @@ def card(content: bytes, size: tuple[int, int], provenance: Provenance, metrics:
         "labels": ["face"],
         "decoding": decoding(names).model_dump(mode="json"),
         "metrics": metrics,
-        "training": {key: text for key, text in asdict(provenance).items() if key not in ("name", "version")},
+        "training": {**training, "calibration": asdict(line)},
         "licence": _LICENCE,
         "created": dt.datetime.now(dt.UTC).date().isoformat(),
     }

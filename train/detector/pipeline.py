@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.errors import ModelError, UsageError
+from edge.vision.cards import load_card
 from edge.vision.face_detector import MaskAwareFaceDetector
 from train.detector import export
 from train.detector.architecture import build
@@ -126,7 +127,7 @@ def export_run(
     pictures = export.calibration_pictures(photos, size, _CALIBRATION_PICTURES, provenance.seed)
     content = export.quantise(export.finished_network(weights, size, line), pictures)
     draft = run / f"draft-{output.name}"  # so that a refused file does not take the place of a good one
-    export.write(content, export.card(content, size, provenance, {}), draft)
+    export.write(content, export.card(content, size, provenance, line, {}), draft)
     results = compare(part, [float_contender(weights, size, line), file_contender(draft)])
     lost = results["float"]["ap50"] - results["int8"]["ap50"]
     if lost > _WORST_LOSS:
@@ -135,7 +136,7 @@ def export_run(
             "train at a lower rate, or keep more of what the run began with (--keep)"
         )
     metrics = {"val": rounded(results["int8"]), "val_float": rounded(results["float"])}
-    export.write(content, export.card(content, size, provenance, metrics), output)
+    export.write(content, export.card(content, size, provenance, line, metrics), output)
     return results
 
 
@@ -166,6 +167,22 @@ def mine_run(run: Path, output: Path, data: Path, teacher: Path, size: tuple[int
     return len(patches)
 
 
+def recorded_line(model: Path) -> Line:
+    """The calibration that a file's card tells of, none for a card that is older than that.
+
+    Raises:
+        ModelError: there is no card, or it tells of something else.
+    """
+    recorded = load_card(model).training.get("calibration", {"scale": 1, "shift": 0})
+    try:
+        line = Line(float(recorded["scale"]), float(recorded["shift"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{model.with_suffix('.json')}: training.calibration: {recorded!r} is none") from error
+    if not line.scale > 0:
+        raise ModelError(f"{model.with_suffix('.json')}: training.calibration: scale must be greater than 0")
+    return line
+
+
 def thaw_file(model: Path, output: Path, data: Path, size: tuple[int, int]) -> None:
     """Writes the weights of a finished file (see `train.detector.thaw`), with statistics of training photos.
 
@@ -174,11 +191,14 @@ def thaw_file(model: Path, output: Path, data: Path, size: tuple[int, int]) -> N
         output: the .weights.h5 file.
         data: the folder of MANIFEST.csv.
         size: (height, width) in pixels at which the photos are shown.
+
+    Raises:
+        ModelError: the file is of another network, or has no readable card.
     """
     from train.detector.thaw import thaw
 
     check_output(output, model)
-    network = thaw(model, export.training_batches(data, size))
+    network = thaw(model, export.training_batches(data, size), recorded_line(model))
     with replacing(output) as draft:
         network.save_weights(str(draft))
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from train.detector.calibrate import Line
+
     Floats = NDArray[np.float32]
 
 _PLAIN: Final = {(1, False): "score", (4, False): "box", (1, True): "spread"}
@@ -28,15 +30,17 @@ _PLAIN: Final = {(1, False): "score", (4, False): "box", (1, True): "spread"}
 _SUFFIX: Final = re.compile(r"_(?:bn|BN)(?:_\d+)?$")
 
 
-def thaw(model: Path, pictures: Iterable[NDArray[np.uint8]]) -> Any:
+def thaw(model: Path, pictures: Iterable[NDArray[np.uint8]], line: Line) -> Any:
     """Rebuilds the network of a finished file.
 
     Args:
         model: the .tflite file that `maskgate-train detector export` wrote.
         pictures: RGB batches (n, height, width, 3) on which the statistics are measured.
+        line: the calibration of the file's scores, which is taken out: training that goes on from logits three times
+            as large as its loss wants them begins with disturbing everything.
 
     Returns:
-        The `keras.Model` of `architecture.build`, with the file's calibration of scores still in its last layer.
+        The `keras.Model` of `architecture.build`.
 
     Raises:
         ModelError: the file is not of this network.
@@ -60,7 +64,7 @@ def thaw(model: Path, pictures: Iterable[NDArray[np.uint8]]) -> Any:
     if "spread" in kernels:
         wide, shift = kernels["spread"]
         kernel, bias = kernel * wide.item(), bias * wide.item() + shift
-    network.get_layer("score").set_weights([kernel, bias])
+    network.get_layer("score").set_weights([kernel / line.scale, (bias - line.shift) / line.scale])
     network.get_layer("box").set_weights(list(kernels["box"]))
     unfold(network, {name: (ratios[name], kernels[name][1]) for name in folds}, pictures)
     return network

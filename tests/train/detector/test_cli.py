@@ -64,6 +64,7 @@ def test_what_cannot_be_is_refused(folder: Path, line: str, message: str) -> Non
 
 
 def test_false_alarms_of_thawed_weights_can_be_mined(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tf.keras.utils.set_random_seed(1)
     network = build()
     network.get_layer("score").set_weights([network.get_layer("score").get_weights()[0], np.full(1, -0.1, np.float32)])
     network.save_weights("start.weights.h5")

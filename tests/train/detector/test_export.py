@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from train.detector.architecture import build
 from train.detector.calibrate import Line
 from train.detector.evaluate import Part
 from train.detector.fit import AVERAGE_FILE
+
+ROOT = Path(__file__).parents[3]
 
 PROVENANCE = export.Provenance(
     name="face_detector", version="9", data="x, train part", seed=1, command="maskgate-train", weights="none"
@@ -48,6 +51,28 @@ def test_a_file_and_its_card_with_the_figures_of_both(run: Path, monkeypatch: py
     assert output.read_bytes() == b"content of a new file"
     metrics = json.loads(output.with_suffix(".json").read_text())["metrics"]
     assert (metrics["val"]["ap50"], metrics["val_float"]["ap50"]) == (pytest.approx(0.891), 0.9)
+
+
+def test_the_card_tells_of_the_calibration(run: Path) -> None:
+    model = run / "face_detector.tflite"
+    model.write_bytes(b"content")
+    card = json.loads((ROOT / "models" / "face_detector.json").read_text())
+    for calibration, line in (({"scale": 2, "shift": -0.5}, Line(2.0, -0.5)), (None, Line())):
+        training = {"calibration": calibration} if calibration else {}
+        text = card | {"sha256": hashlib.sha256(b"content").hexdigest(), "training": training}
+        model.with_suffix(".json").write_text(json.dumps(text))
+        assert pipeline.recorded_line(model) == line
+
+
+@pytest.mark.parametrize("calibration", [3, {"scale": 1}, {"scale": "steep", "shift": 0}, {"scale": 0, "shift": 0}])
+def test_a_calibration_that_is_none_is_named(run: Path, calibration: object) -> None:
+    model = run / "face_detector.tflite"
+    model.write_bytes(b"content")
+    card = json.loads((ROOT / "models" / "face_detector.json").read_text())
+    card |= {"sha256": hashlib.sha256(b"content").hexdigest(), "training": {"calibration": calibration}}
+    model.with_suffix(".json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match=r"face_detector\.json: training\.calibration: "):
+        pipeline.recorded_line(model)
 
 
 def test_a_file_that_lost_too_much_does_not_replace_the_good_one(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

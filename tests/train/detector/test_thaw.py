@@ -21,6 +21,7 @@ from train.detector.thaw import thaw  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
 
 _SIZE = (64, 96)
+_LINE = Line(1.2, 2.0)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, pictures: NDArray[np.uint8
 
 @pytest.fixture(scope="module")
 def file(trained: Path, pictures: NDArray[np.uint8]) -> Path:
-    content = export.quantise(export.finished_network(trained, _SIZE, Line()), list(pictures))
+    content = export.quantise(export.finished_network(trained, _SIZE, _LINE), list(pictures))
     path = trained.with_name("face_detector.tflite")
     path.write_bytes(content)
     return path
@@ -68,14 +69,16 @@ def _alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 def test_the_network_comes_back_as_it_was(trained: Path, file: Path, pictures: NDArray[np.uint8]) -> None:
     network = build()
     network.load_weights(str(trained))
-    for before, after in zip(_answers(network, pictures), _answers(thaw(file, [pictures]), pictures), strict=True):
+    for before, after in zip(
+        _answers(network, pictures), _answers(thaw(file, [pictures], _LINE), pictures), strict=True
+    ):
         assert _alike(before, after) > 0.99
         assert np.abs(before - after).mean() < 0.1 * max(np.ptp(before), 0.1)
 
 
 def test_statistics_are_those_of_the_pictures(file: Path, pictures: NDArray[np.uint8]) -> None:
     # With identity statistics training would begin from another function than the file's.
-    network = thaw(file, [pictures])
+    network = thaw(file, [pictures], _LINE)
     steady, training = _answers(network, pictures), _answers(network, pictures, training=True)
     assert all(_alike(one, other) > 0.99 for one, other in zip(steady, training, strict=True))
 
@@ -86,9 +89,9 @@ def test_a_file_of_another_network_is_refused(tmp_path: Path, pictures: NDArray[
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     path.write_bytes(converter.convert())
     with pytest.raises(ModelError, match="not of this network"):
-        thaw(path, [pictures])
+        thaw(path, [pictures], _LINE)
 
 
 def test_without_pictures_there_are_no_statistics(file: Path) -> None:
     with pytest.raises(ValueError, match="at least one batch"):
-        thaw(file, [])
+        thaw(file, [], _LINE)
