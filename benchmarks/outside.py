@@ -31,7 +31,7 @@ import numpy as np
 from edge.vision.analyzer import Analyzer
 from edge.vision.classifier import Label, MaskClassifier
 from edge.vision.face_detector import MaskAwareFaceDetector
-from train.detector.boxes import BARE, DOUBTFUL, MARGINS, to_our_rule
+from train.detector.boxes import BARE, DOUBTFUL
 from train.detector.data import Photo
 from train.detector.measure import Contender, Findings, all_faces, answers, curve, find, summary
 from train.detector.rivals import contenders
@@ -77,7 +77,7 @@ def as_photo(digest: str, data: bytes, rows: list[dict[str, str]]) -> Photo:
         split="test",
         jpeg=cv2.imencode(".png", image)[1].tobytes(),
         given=given,
-        boxes=to_our_rule(given, MARGINS["second_look"]),
+        boxes=given,
         kinds=kinds,
         bait=rows[0]["seen"] == "bait",
     )

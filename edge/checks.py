@@ -175,14 +175,12 @@ def _built_in(mqtt: MqttSettings, *, offline: bool) -> str:
         return found
     try:
         take_broker_port(mqtt.port).close()
-    except UnavailableError:
+    except UnavailableError as taken:
         try:
             _connect(embedded_broker_settings(mqtt))
         except UnavailableError:
-            pass
-        else:
-            return f"{found}; one answers there now"
-        raise
+            raise taken from None
+        found += "; one answers there now"
     return found
 
 

@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edge.errors import UnavailableError, UsageError
@@ -89,12 +89,20 @@ def check_output(path: Path, *read: Path) -> None:
 def claimed(folder: Path) -> Iterator[None]:
     """Keeps a folder from others who claim it until the block ends; the kernel gives it back however the process ends.
 
+    One that was made for it and stayed empty is gone afterwards.
+
     Raises:
         UnavailableError: somebody else has it.
     """
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
-        yield
+        try:
+            yield
+        finally:
+            if made:
+                with suppress(OSError):  # it is not empty
+                    folder.rmdir()
 
 
 @contextmanager

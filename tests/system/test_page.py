@@ -108,6 +108,8 @@ def test_a_clip_of_people_is_seen_with_its_boxes(tmp_path: Path, page: Page) -> 
 
 
 def test_a_paused_page_asks_for_no_pictures_and_goes_on_when_told_to(address: str, page: Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/live?" in request.url else None)
     with page.expect_request("**/live?source=door"):
         page.goto(address)
     page.get_by_role("button", name="Pause").focus()
@@ -115,6 +117,7 @@ def test_a_paused_page_asks_for_no_pictures_and_goes_on_when_told_to(address: st
         page.keyboard.press("Enter")
     with page.expect_request("**/live?source=door"):
         page.get_by_role("button", name="Show live picture").press("Enter")
+    assert [url.partition("?")[2] for url in asked] == ["source=door", "", "source=door"]
 
 
 def test_a_page_that_is_not_in_front_closes_its_stream(address: str, page: Page) -> None:
