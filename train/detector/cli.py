@@ -44,6 +44,13 @@ def detector() -> None:
 @click.option("--traps", type=_FILE, help="False alarms to paste, from `mine`.")
 @click.option("--objects", type=_FOLDER, help="Folder of PNG files with transparency that show no face, to paste.")
 @click.option(
+    "--feeders",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Processes that make pictures; beside a GPU as many as there are other cores.",
+)
+@click.option(
     "--as-int8", is_flag=True, help="Fake quantization: learn with the rounding of the int8 file; needs --start."
 )
 def fit(
@@ -59,6 +66,7 @@ def fit(
     start: Path | None,
     traps: Path | None,
     objects: Path | None,
+    feeders: int,
     as_int8: bool,  # noqa: FBT001 - click passes options by name
 ) -> None:
     """Trains on the train part of DATA; goes on where RUN was interrupted."""
@@ -78,6 +86,7 @@ def fit(
         traps=traps,
         objects=objects,
         as_int8=as_int8,
+        feeders=feeders,
         command=_command(),
     )
     click.echo(run_fit(data, teacher, weights, run, options))

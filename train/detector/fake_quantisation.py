@@ -16,10 +16,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from edge.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
+
+    from train.detector.loss import DetectorLoss
 
 _KERNEL_STEPS: Final = 127.0
 _LEAST_RANGE: Final = 1e-3
@@ -40,6 +44,41 @@ def rounded_kernel(kernel: Any) -> Any:
     axes = [0, 1, 3] if kernel.shape[3] == 1 and kernel.shape[2] > 1 else [0, 1, 2]
     step = tf.reduce_max(tf.abs(kernel), axis=axes, keepdims=True) / _KERNEL_STEPS
     return tf.round(tf.math.divide_no_nan(kernel, step)) * step
+
+
+def rounding_learner(network: Any, loss: DetectorLoss, pictures: Iterable[NDArray[np.uint8]]) -> Any:
+    """What learns with that rounding; its kernels stay exact between the steps. For Keras on TensorFlow only.
+
+    Args:
+        network: from `architecture.build`; trained in place.
+        loss: see `train.detector.learner.Learner`.
+        pictures: see `rounding_twin`.
+
+    Raises:
+        UsageError: Keras runs on something else.
+    """
+    import keras
+
+    from train.detector.learner import Learner
+
+    if keras.config.backend() != "tensorflow":
+        raise UsageError(f"--as-int8 needs Keras on TensorFlow, not on {keras.config.backend()}: unset KERAS_BACKEND")
+    kernels = [each for each in network.trainable_variables if len(each.shape) == 4]
+
+    class RoundingLearner(Learner):
+        def call(self, pixels: Any, training: Any = None) -> Any:  # noqa: ARG002
+            return super().call(pixels, training=False)
+
+        def train_step(self, data: Any) -> Any:
+            off = [rounded_kernel(kernel) - kernel for kernel in kernels]
+            for kernel, rounding in zip(kernels, off, strict=True):
+                kernel.assign_add(rounding)
+            told = super().train_step(data)
+            for kernel, rounding in zip(kernels, off, strict=True):
+                kernel.assign_sub(rounding)
+            return told
+
+    return RoundingLearner(rounding_twin(network, pictures), loss)
 
 
 def rounding_twin(network: Any, pictures: Iterable[NDArray[np.uint8]]) -> Any:

@@ -1,11 +1,12 @@
-"""A process that makes training batches while the network learns from the last one."""
+"""Processes that make training batches while the network learns from the last one."""
 
 from __future__ import annotations
 
 import multiprocessing
-import queue
 from dataclasses import dataclass
-from itertools import count
+from itertools import count as endless
+from itertools import cycle
+from queue import Empty
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
@@ -26,7 +27,7 @@ MAX_FACES: Final = 40
 """Boxes of each role a picture may have; of more, the smallest faces become boxes that are ignored."""
 
 _WAITING: Final = 6
-"""Finished batches that wait at most: about 20 MB."""
+"""Finished batches of each process that wait at most: with twelve pictures in each about 20 MB."""
 
 _PATIENCE: Final = 120.0
 """Seconds to wait for a batch before the feeder is taken for dead."""
@@ -61,39 +62,56 @@ def _widened(boxes: Boxes) -> Boxes:
 
 
 class Feeder:
-    """Runs a sampler in a process of its own. A context manager: leaving it ends the process.
+    """Runs samplers in processes of their own. A context manager: leaving it ends them.
 
     OpenCV has one thread in this process from then on.
 
     Args:
-        material: what pictures are made of; the process inherits it without a copy.
+        material: what pictures are made of; the processes inherit it without a copy.
         size: side of the pictures in pixels.
         batch: pictures in a batch.
-        seed: start of the sampler's chance.
+        seed: start of the samplers' chance.
         mix: see `Sampler`.
         traps: see `Sampler`.
+        count: processes. They take turns, so that the same seed and count give the same batches.
     """
 
     def __init__(
-        self, material: Material, size: int, batch: int, seed: int, mix: Mix, traps: list[Cutout] | None = None
+        self,
+        material: Material,
+        size: int,
+        batch: int,
+        seed: int,
+        mix: Mix,
+        traps: list[Cutout] | None = None,
+        count: int = 1,
     ) -> None:
         context = multiprocessing.get_context("fork")
-        self._queue: Any = context.Queue(_WAITING)
-        sampler = Sampler(material, size, np.random.default_rng(seed), mix, traps or [])
-        self._process = context.Process(target=_feed, args=(sampler, batch, self._queue), daemon=True)
+        self._queues: list[Any] = [context.Queue(_WAITING) for _ in range(count)]
+        # One process alone draws as it always did.
+        seeds = [[seed, *([number] if number else [])] for number in range(count)]
+        samplers = [Sampler(material, size, np.random.default_rng(each), mix, traps or []) for each in seeds]
+        self._processes = [
+            context.Process(target=_feed, args=(sampler, batch, queue), daemon=True)
+            for sampler, queue in zip(samplers, self._queues, strict=True)
+        ]
+        self._turns = cycle(self._queues)
 
     def __enter__(self) -> Self:
         import cv2
 
         cv2.setNumThreads(1)  # The process is forked from this one, and hangs where OpenCV's pool of threads was left.
-        self._process.start()
+        for process in self._processes:
+            process.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.terminate()
-        self._process.join(10)
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            process.join(10)
 
     def next(self) -> Batch:
         """The next batch.
@@ -102,8 +120,8 @@ class Feeder:
             RuntimeError: a picture could not be made (the error is the cause), or none came within two minutes.
         """
         try:
-            batch: Batch | Exception = self._queue.get(timeout=_PATIENCE)
-        except queue.Empty as error:
+            batch: Batch | Exception = next(self._turns).get(timeout=_PATIENCE)
+        except Empty as error:
             raise RuntimeError("the process that makes the training pictures does not answer") from error
         if isinstance(batch, Exception):
             raise RuntimeError(f"a training picture could not be made: {batch}") from batch  # noqa: TRY004
@@ -111,4 +129,4 @@ class Feeder:
 
 
 def _feed(sampler: Sampler, batch: int, out: Any) -> None:
-    hand_over((batch_of([sampler.draw() for _ in range(batch)]) for _ in count()), out)
+    hand_over((batch_of([sampler.draw() for _ in range(batch)]) for _ in endless()), out)

@@ -1,4 +1,4 @@
-"""Which places learn which face, and what a wrong answer costs. TensorFlow only, all in one graph.
+"""Which places learn which face, and what a wrong answer costs, for any backend of Keras.
 
 Assignment follows TOOD (Feng et al. 2021, https://arxiv.org/abs/2108.07755): among the places near the middle of a face
 the few that already answer best learn it, and the score they learn is how good their box is, normalised so that the
@@ -55,11 +55,8 @@ class DetectorLoss:
     """
 
     def __init__(self, size: int) -> None:
-        import tensorflow as tf
-
-        centres, strides, limits = places(size)
-        self._centres, self._strides = tf.constant(centres), tf.constant(strides)
-        self._least, self._most = tf.constant(limits[:, 0]), tf.constant(limits[:, 1])
+        self._centres, self._strides, limits = places(size)
+        self._least, self._most = limits[:, 0], limits[:, 1]
 
     def __call__(self, outputs: list[Any], faces: Any, ignored: Any) -> tuple[Any, Any]:
         """Computes both parts.
@@ -72,33 +69,33 @@ class DetectorLoss:
         Returns:
             Score loss and box loss, scalars, both per unit of assigned quality.
         """
-        import tensorflow as tf
+        from keras import ops
 
-        batch, levels = tf.shape(outputs[0])[0], len(STRIDES)
-        logits = tf.concat([tf.reshape(o, (batch, -1)) for o in outputs[:levels]], axis=1)
-        raw = tf.concat([tf.reshape(o, (batch, -1, 4)) for o in outputs[levels:]], axis=1)
+        batch, levels = ops.shape(outputs[0])[0], len(STRIDES)
+        logits = ops.concatenate([ops.reshape(o, (batch, -1)) for o in outputs[:levels]], axis=1)
+        raw = ops.concatenate([ops.reshape(o, (batch, -1, 4)) for o in outputs[levels:]], axis=1)
         corners = self._decoded(raw)
-        targets = tf.concat([faces[..., :2], faces[..., :2] + faces[..., 2:]], axis=-1)
-        quality, owner = self._assigned(tf.stop_gradient(tf.sigmoid(logits)), tf.stop_gradient(corners), targets)
+        targets = ops.concatenate([faces[..., :2], faces[..., :2] + faces[..., 2:]], axis=-1)
+        quality, owner = self._assigned(ops.stop_gradient(ops.sigmoid(logits)), ops.stop_gradient(corners), targets)
         positive = quality > 0
-        total = tf.maximum(tf.reduce_sum(quality), 1.0)
+        total = ops.maximum(ops.sum(quality), 1.0)
 
-        free = tf.logical_or(positive, tf.logical_not(self._inside(ignored)))
-        chance = tf.sigmoid(logits)
-        cross = tf.nn.sigmoid_cross_entropy_with_logits(labels=quality, logits=logits)
-        score_loss = tf.reduce_sum(tf.where(free, tf.square(quality - chance) * cross, 0.0)) / total
+        free = ops.logical_or(positive, ops.logical_not(self._inside(ignored)))
+        chance = ops.sigmoid(logits)
+        cross = ops.binary_crossentropy(quality, logits, from_logits=True)
+        score_loss = ops.sum(ops.where(free, ops.square(quality - chance) * cross, 0.0)) / total
 
-        wanted = tf.gather(targets, owner, batch_dims=1)
-        box_loss = tf.reduce_sum(tf.where(positive, (1 - complete_iou(corners, wanted)) * quality, 0.0)) / total
+        wanted = ops.take_along_axis(targets, owner[..., None], axis=1)
+        box_loss = ops.sum(ops.where(positive, (1 - complete_iou(corners, wanted)) * quality, 0.0)) / total
         return score_loss, box_loss * _BOX_WEIGHT
 
     def _decoded(self, raw: Any) -> Any:
         """Outputs to corners in pixels, (batch, n, 4)."""
-        import tensorflow as tf
+        from keras import ops
 
         middle = self._centres + raw[..., :2] * self._strides[:, None]
-        half = 0.5 * tf.exp(tf.clip_by_value(raw[..., 2:], -4.0, 4.0)) * self._strides[:, None]
-        return tf.concat([middle - half, middle + half], axis=-1)
+        half = 0.5 * ops.exp(ops.clip(raw[..., 2:], -4.0, 4.0)) * self._strides[:, None]
+        return ops.concatenate([middle - half, middle + half], axis=-1)
 
     def _assigned(self, chance: Any, corners: Any, targets: Any) -> tuple[Any, Any]:
         """What each place learns.
@@ -106,60 +103,60 @@ class DetectorLoss:
         Returns:
             Quality (batch, n), 0 for places that learn no face; and the index of the face (batch, n).
         """
-        import tensorflow as tf
+        from keras import ops
 
         extent = targets[..., 2:] - targets[..., :2]
-        size = tf.sqrt(tf.maximum(extent[..., 0] * extent[..., 1], 0.0))[:, None, :]
+        size = ops.sqrt(ops.maximum(extent[..., 0] * extent[..., 1], 0.0))[:, None, :]
         middle = (targets[..., :2] + targets[..., 2:]) / 2
-        away = tf.abs(self._centres[None, :, None, :] - middle[:, None, :, :])
+        away = ops.abs(self._centres[None, :, None, :] - middle[:, None, :, :])
         stride = self._strides[None, :, None, None]
         # In a face smaller than two strides hardly a place lies inside: there one stride from its middle is near
         # enough.
-        reach = tf.minimum(_CENTRE_RADIUS * stride, tf.maximum(extent[:, None] / 2, 0.75 * stride))
-        near = tf.reduce_all(away <= reach, axis=-1)
-        fits = tf.logical_and(size >= self._least[None, :, None], size < self._most[None, :, None])
-        near = tf.logical_and(tf.logical_and(near, fits), size > 0)
+        reach = ops.minimum(_CENTRE_RADIUS * stride, ops.maximum(extent[:, None] / 2, 0.75 * stride))
+        near = ops.all(away <= reach, axis=-1)
+        fits = ops.logical_and(size >= self._least[None, :, None], size < self._most[None, :, None])
+        near = ops.logical_and(ops.logical_and(near, fits), size > 0)
 
         iou = plain_iou(corners[:, :, None, :], targets[:, None, :, :])
-        metric = tf.where(near, chance[..., None] ** _SCORE_POWER * iou**_IOU_POWER + _FLOOR, 0.0)
-        best, _ = tf.math.top_k(tf.transpose(metric, (0, 2, 1)), _CANDIDATES)
-        chosen = tf.logical_and(metric >= best[:, None, :, -1], metric > 0)
-        metric = tf.where(chosen, metric, 0.0)
+        metric = ops.where(near, chance[..., None] ** _SCORE_POWER * iou**_IOU_POWER + _FLOOR, 0.0)
+        best, _ = ops.top_k(ops.transpose(metric, (0, 2, 1)), _CANDIDATES)
+        chosen = ops.logical_and(metric >= best[:, None, :, -1], metric > 0)
+        metric = ops.where(chosen, metric, 0.0)
 
-        best_metric = tf.reduce_max(metric, axis=1, keepdims=True)
-        best_iou = tf.reduce_max(tf.where(chosen, iou, 0.0), axis=1, keepdims=True)
-        quality = metric / tf.maximum(best_metric, _FLOOR) * tf.maximum(best_iou, 0.1)
-        return tf.reduce_max(quality, axis=-1), tf.argmax(quality, axis=-1, output_type=tf.int32)
+        best_metric = ops.max(metric, axis=1, keepdims=True)
+        best_iou = ops.max(ops.where(chosen, iou, 0.0), axis=1, keepdims=True)
+        quality = metric / ops.maximum(best_metric, _FLOOR) * ops.maximum(best_iou, 0.1)
+        return ops.max(quality, axis=-1), ops.argmax(quality, axis=-1)
 
     def _inside(self, boxes: Any) -> Any:
         """Which places lie in any of the boxes, (batch, n)."""
-        import tensorflow as tf
+        from keras import ops
 
         point = self._centres[None, :, None, :]
         low, high = boxes[:, None, :, :2], boxes[:, None, :, :2] + boxes[:, None, :, 2:]
-        return tf.reduce_any(tf.reduce_all(tf.logical_and(point >= low, point < high), axis=-1), axis=-1)
+        return ops.any(ops.all(ops.logical_and(point >= low, point < high), axis=-1), axis=-1)
 
 
 def plain_iou(a: Any, b: Any) -> Any:
     """Intersection over union of boxes given by corners (..., 4); shapes broadcast."""
-    import tensorflow as tf
+    from keras import ops
 
-    shared = tf.reduce_prod(
-        tf.maximum(tf.minimum(a[..., 2:], b[..., 2:]) - tf.maximum(a[..., :2], b[..., :2]), 0.0), axis=-1
+    shared = ops.prod(
+        ops.maximum(ops.minimum(a[..., 2:], b[..., 2:]) - ops.maximum(a[..., :2], b[..., :2]), 0.0), axis=-1
     )
-    area_a, area_b = (tf.reduce_prod(c[..., 2:] - c[..., :2], axis=-1) for c in (a, b))
-    return shared / tf.maximum(area_a + area_b - shared, 1e-6)
+    area_a, area_b = (ops.prod(c[..., 2:] - c[..., :2], axis=-1) for c in (a, b))
+    return shared / ops.maximum(area_a + area_b - shared, 1e-6)
 
 
 def complete_iou(a: Any, b: Any) -> Any:
     """IoU less what middles and shapes differ by (Zheng et al. 2020), for corners (..., 4): -1 to 1."""
-    import tensorflow as tf
+    from keras import ops
 
     iou = plain_iou(a, b)
-    hull = tf.maximum(a[..., 2:], b[..., 2:]) - tf.minimum(a[..., :2], b[..., :2])
+    hull = ops.maximum(a[..., 2:], b[..., 2:]) - ops.minimum(a[..., :2], b[..., :2])
     apart = (a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) / 2
-    distance = tf.reduce_sum(apart**2, axis=-1) / tf.maximum(tf.reduce_sum(hull**2, axis=-1), 1e-6)
-    slim = [tf.atan2(c[..., 2] - c[..., 0], tf.maximum(c[..., 3] - c[..., 1], 1e-6)) for c in (a, b)]
+    distance = ops.sum(apart**2, axis=-1) / ops.maximum(ops.sum(hull**2, axis=-1), 1e-6)
+    slim = [ops.arctan2(c[..., 2] - c[..., 0], ops.maximum(c[..., 3] - c[..., 1], 1e-6)) for c in (a, b)]
     shape = (2 / np.pi * (slim[0] - slim[1])) ** 2
-    weight = tf.stop_gradient(shape / tf.maximum(1 - iou + shape, 1e-6))
+    weight = ops.stop_gradient(shape / ops.maximum(1 - iou + shape, 1e-6))
     return iou - distance - weight * shape

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -31,33 +30,23 @@ def imitate(model: Any, imagenet: Any, feeder: Feeder, steps: int) -> float:
         The share of the features' variance that the stem still misses at the end, 0 to 1.
     """
     import keras
-    import tensorflow as tf
+    import numpy as np
 
     stem = keras.Model(model.input, model.get_layer(_OWN).output)
+    stem.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(_RATE, max(1, steps))), loss="mse")
     size = feeder.next().pixels.shape[1]
     pixels = keras.Input((size, size, 3))
     # The published model has a fixed size; its first layers alone take any.
     first = keras.Model(imagenet.input, imagenet.get_layer(_TARGET).output)
     reference = keras.models.clone_model(first, input_tensors=pixels)
     reference.set_weights(first.get_weights())
-    optimizer = keras.optimizers.Adam(_RATE)
-
-    @tf.function  # type: ignore[untyped-decorator]
-    def step(batch: Any) -> tuple[Any, Any]:
-        images = tf.cast(batch, tf.float32) / 127.5 - 1
-        wanted = reference(images, training=False)
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(tf.square(stem(images, training=True) - wanted))
-        optimizer.apply_gradients(
-            zip(tape.gradient(loss, stem.trainable_variables), stem.trainable_variables, strict=True)
-        )
-        return loss, tf.reduce_mean(tf.math.reduce_variance(wanted, axis=(0, 1, 2)))
 
     missed = 1.0
     for count in range(steps):
-        optimizer.learning_rate.assign(_RATE * (0.5 + 0.5 * math.cos(math.pi * count / steps)))
-        loss, variance = (float(value) for value in step(feeder.next().pixels))
-        missed += 0.05 * (loss / variance - missed)
+        images = feeder.next().pixels.astype(np.float32) / 127.5 - 1
+        wanted = reference.predict_on_batch(images)
+        loss = float(stem.train_on_batch(images, wanted, return_dict=True)["loss"])
+        missed += 0.05 * (loss / float(wanted.var(axis=(0, 1, 2)).mean()) - missed)
         if count % 50 == 49:
             log.info("stem: step %d of %d, misses %.3f of the variance", count + 1, steps, missed)
     return missed

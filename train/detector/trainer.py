@@ -1,35 +1,36 @@
-"""One network that learns: its optimizers, its running average, and checkpoints that survive an interruption."""
+"""One network that learns: its optimizer, its running average, and a checkpoint that survives an interruption."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from zipfile import BadZipFile
+
+import numpy as np
 
 from edge.errors import UsageError
 from train.detector.architecture import build
-from train.detector.fake_quantisation import rounded_kernel, rounding_twin
 from train.detector.loss import DetectorLoss
 from train.detector.sampler import Mix
+from train.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from train.detector.feeder import Batch
 
-CHECKPOINTS: Final = "checkpoints"
-"""Folder in that of the run."""
+CHECKPOINT: Final = "checkpoint.npz"
+"""File in the folder of the run."""
 
 _CURE: Final = "begin anew with another -o, or delete the folder"
 _AVERAGE_DECAY: Final = 0.9985
-_CLIP_NORM: Final = 20.0
-_TRUNK_SHARE: Final = 0.5
-"""The ImageNet blocks learn at this share of the rate of the new layers."""
+"""A step."""
+
+_AVERAGE_EVERY: Final = 10
+"""Steps: the average is that slow, and some hundred small tensors take a while each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class FitOptions:
         traps: file of false alarms (`train.detector.traps`) to paste, None for none.
         objects: folder of cut-out objects (`train.detector.objects`) to paste, None for none.
         as_int8: whether to compute with the rounding of the int8 file (`train.detector.fake_quantisation`).
+        feeders: processes that make pictures.
         command: how the run was started, for the card.
     """
 
@@ -64,59 +66,66 @@ class FitOptions:
     traps: Path | None = None
     objects: Path | None = None
     as_int8: bool = False
+    feeders: int = 1
     command: str = ""
 
 
 class Trainer:
-    """The network, its optimizer and its running average, with checkpoints that survive an interruption.
+    """The network, its optimizer and its running average, with a checkpoint that survives an interruption.
 
     Args:
         options: see `FitOptions`.
-        run: folder for checkpoints and results.
+        run: folder for checkpoint and results.
     """
 
     def __init__(self, options: FitOptions, run: Path) -> None:
         import keras
-        import tensorflow as tf
+
+        from train.detector.learner import Learner, TwoRates, WarmCosine
 
         keras.utils.set_random_seed(options.seed)
         self.options = options
+        self._file = run / CHECKPOINT
         self.model, self.average = build(), build()
         self._loss = DetectorLoss(options.size)
-        # Two optimizers, because Keras has no rate a layer: the ImageNet blocks move more slowly.
-        self._new, self._old = keras.optimizers.Adam(options.rate), keras.optimizers.Adam(options.rate)
-        trunk = [v for v in self.model.trainable_variables if v.path.startswith("block_")]
-        known = {id(v) for v in trunk}
-        self._trunk, self._rest = trunk, [v for v in self.model.trainable_variables if id(v) not in known]
-        self._new.build(self._rest)
-        self._old.build(self._trunk)
-        self.step = tf.Variable(0, dtype=tf.int64)
-        parts = {"model": self.model, "average": self.average, "new": self._new, "old": self._old, "step": self.step}
-        self._manager = tf.train.CheckpointManager(tf.train.Checkpoint(**parts), str(run / CHECKPOINTS), max_to_keep=2)
-        self._forward = partial(self.model, training=True)
-        self._rounded_kernels: list[Any] = []
-        self._learn = tf.function(self._one_step)
+        self._learner: Any = Learner(self.model, self._loss)
+        self._optimizer = TwoRates(WarmCosine(options.rate, options.warm, options.steps))
+        self._optimizer.build(self.model.trainable_variables)
+        self._learner.compile(self._optimizer)
+
+    @property
+    def step(self) -> int:
+        """Batches learned from so far."""
+        return int(self._optimizer.iterations)
 
     def resume(self) -> bool:
-        """Goes on from the last checkpoint, if there is one; step 0 is one, the stem's first lesson is done by then.
+        """Goes on from the checkpoint, if there is one; step 0 is one, the stem's first lesson is done by then.
 
         Raises:
-            UsageError: the checkpoint is damaged.
+            UsageError: the checkpoint is damaged or of another network.
         """
-        import tensorflow as tf
-
-        folder = Path(self._manager.directory)
+        if not self._file.exists():
+            return False
+        kept = self._kept()
         try:
-            path = self._manager.restore_or_initialize()
-        except (tf.errors.OpError, LookupError, ValueError) as error:
-            raise UsageError(f"{folder}: the last checkpoint is damaged ({error}); {_CURE}") from error
-        if path is None and any(folder.glob("*.index")):  # else its weights would be overwritten without a word
-            raise UsageError(f"{folder}: its list of checkpoints is damaged; {_CURE}")
-        return path is not None
+            with np.load(self._file) as stored:
+                values = [stored[name] for name in stored.files]
+        except (OSError, EOFError, ValueError, BadZipFile) as error:
+            raise UsageError(f"{self._file} is damaged ({error}); {_CURE}") from error
+        if [value.shape for value in values] != [tuple(variable.shape) for variable in kept]:
+            raise UsageError(f"{self._file} is of another network; {_CURE}")
+        for variable, value in zip(kept, values, strict=True):
+            variable.assign(value)
+        return True
 
     def save(self) -> None:
         """Writes a checkpoint."""
-        self._manager.save()
+        values = {f"{number:04}": np.asarray(variable) for number, variable in enumerate(self._kept())}
+        with replacing(self._file) as draft:
+            np.savez(draft, **values)  # type: ignore[arg-type]
+
+    def _kept(self) -> list[Any]:
+        return [*self.model.variables, *self.average.variables, *self._optimizer.variables]
 
     def compute_as_int8(self, pictures: Iterable[NDArray[np.uint8]]) -> None:
         """Learns from now on with the rounding of the int8 file; to be called before the first step.
@@ -124,8 +133,10 @@ class Trainer:
         Args:
             pictures: RGB batches (n, height, width, 3) that show how large activations get.
         """
-        self._forward = partial(rounding_twin(self.model, pictures), training=False)
-        self._rounded_kernels = [each for each in self.model.trainable_variables if len(each.shape) == 4]
+        from train.detector.fake_quantisation import rounding_learner
+
+        self._learner = rounding_learner(self.model, self._loss, pictures)
+        self._learner.compile(self._optimizer)
 
     def begin_average(self) -> None:
         """Sets the running average to the present weights."""
@@ -137,39 +148,13 @@ class Trainer:
         Returns:
             Score loss and box loss.
         """
-        import tensorflow as tf
+        costs = self._learner.train_on_batch(batch.pixels, (batch.faces, batch.ignored), return_dict=True)
+        if self.step % _AVERAGE_EVERY == 0:
+            self._follow()
+        return float(costs["score"]), float(costs["box"])
 
-        done, options = int(self.step), self.options
-        rate = options.rate * min(1.0, (done + 1) / options.warm)
-        rate *= 0.5 + 0.5 * math.cos(math.pi * min(1.0, done / options.steps))
-        self._new.learning_rate.assign(rate)
-        self._old.learning_rate.assign(rate * _TRUNK_SHARE)
-        decay = min(_AVERAGE_DECAY, (1 + done) / (20 + done))
-        score, box = self._learn(
-            tf.constant(batch.pixels),
-            tf.constant(batch.faces),
-            tf.constant(batch.ignored),
-            tf.constant(decay, tf.float32),
-        )
-        self.step.assign_add(1)
-        return float(score), float(box)
-
-    def _one_step(self, pixels: Any, faces: Any, ignored: Any, decay: Any) -> tuple[Any, Any]:
-        import tensorflow as tf
-
-        images = tf.cast(pixels, tf.float32) / 127.5 - 1
-        exact = [tf.identity(kernel) for kernel in self._rounded_kernels]
-        for kernel, value in zip(self._rounded_kernels, exact, strict=True):
-            kernel.assign(rounded_kernel(value))
-        with tf.GradientTape() as tape:
-            score, box = self._loss(self._forward(images), faces, ignored)
-            total = score + box
-        gradients = tape.gradient(total, self._rest + self._trunk)
-        for kernel, value in zip(self._rounded_kernels, exact, strict=True):
-            kernel.assign(value)
-        gradients, _ = tf.clip_by_global_norm(gradients, _CLIP_NORM)
-        self._new.apply_gradients(zip(gradients[: len(self._rest)], self._rest, strict=True))
-        self._old.apply_gradients(zip(gradients[len(self._rest) :], self._trunk, strict=True))
+    def _follow(self) -> None:
+        """Brings the running average nearer to the present weights; the more quickly, the fewer steps it has seen."""
+        decay = min(_AVERAGE_DECAY, (1 + self.step) / (20 + self.step)) ** _AVERAGE_EVERY
         for mean, value in zip(self.average.variables, self.model.variables, strict=True):
-            mean.assign(mean * decay + tf.cast(value, mean.dtype) * (1 - decay))
-        return score, box
+            mean.assign(mean * decay + value * (1 - decay))

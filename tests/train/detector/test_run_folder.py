@@ -71,7 +71,7 @@ def _interrupted(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _count(trainer: Trainer, _: Batch) -> tuple[float, float]:
     """A step that takes no time and teaches nothing."""
-    trainer.step.assign_add(1)
+    trainer._optimizer.iterations.assign_add(1)
     return 0.0, 0.0
 
 
@@ -82,21 +82,35 @@ def test_the_lesson_of_the_stem_outlives_an_interruption(
     with pytest.raises(UsageError, match=r"no average.weights.h5"):
         averaged_weights(tmp_path)
     monkeypatch.setattr(Trainer, "learn", _count)
-    assert _fit(tmp_path, replace(_OPTIONS, command="the second")) == averaged_weights(tmp_path)
+    assert _fit(tmp_path, replace(_OPTIONS, command="the second", feeders=2)) == averaged_weights(tmp_path)
     assert lessons == [_OPTIONS.stem_steps]
     assert recorded_options(tmp_path)["command"] == "the first"
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lessons: list[int]) -> None:
     _interrupted(tmp_path, monkeypatch)
-    folder = tmp_path / "checkpoints"
-    (data,) = folder.glob("*.data-*")
-    data.write_bytes(data.read_bytes()[:1000])
-    with pytest.raises(UsageError, match=f"{folder}: the last checkpoint is damaged .* another -o"):
+    path = tmp_path / "checkpoint.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UsageError, match=f"{path} is damaged .* another -o"):
         _fit(tmp_path)
-    (folder / "checkpoint").write_text("{")
-    with pytest.raises(UsageError, match=f"{folder}: its list of checkpoints is damaged; .* another -o"):
+    path.write_text("{")
+    with pytest.raises(UsageError, match=f"{path} is damaged .* another -o"):
         _fit(tmp_path)
+
+
+def test_a_checkpoint_of_another_network_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lessons: list[int]
+) -> None:
+    _interrupted(tmp_path, monkeypatch)
+    path = tmp_path / "checkpoint.npz"
+    with np.load(path) as stored:
+        values = {name: stored[name] for name in stored.files}
+    name, *_ = values
+    for others in ({**values, name: np.zeros((3, 1))}, {key: value for key, value in values.items() if key != name}):
+        np.savez(path, **others)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match=f"{path} is of another network; .* another -o"):
+            _fit(tmp_path)
 
 
 def test_checkpoints_are_written_at_the_start_every_hundred_steps_and_at_the_end(
@@ -119,7 +133,7 @@ def test_another_run_is_not_taken_for_this_one(tmp_path: Path, lessons: list[int
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["run.json", "checkpoints/ckpt-1.index"])
+@pytest.mark.parametrize("name", ["run.json", "checkpoint.npz"])
 def test_the_folder_of_something_else_is_left_alone(tmp_path: Path, lessons: list[int], name: str) -> None:
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
