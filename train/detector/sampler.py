@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+import cv2
 import numpy as np
 
+from edge.vision.geometry import Box
+from edge.vision.snapshot import CELLS, FACE_CELLS, mosaic
 from train.augment.aside import Aside, look_aside
 from train.detector.boxes import BARE, sizes
 from train.detector.light import disturb
@@ -42,6 +45,7 @@ class Mix:
         empty: a photo without faces, half of them with pasted ones.
         swapped: chance that a masked face in a window gives way to a bare one.
         hidden: chance that a face in a window is partly hidden by another head before it.
+        coarse: chance that a picture becomes a mosaic of so few cells that it shows no face any more.
     """
 
     mosaic: float = 0.25
@@ -50,6 +54,7 @@ class Mix:
     empty: float = 0.20
     swapped: float = 0.30
     hidden: float = 0.12
+    coarse: float = 0.03
 
 
 @dataclass
@@ -88,6 +93,8 @@ class Sampler:
             chance -= share
         else:
             scene = self._photo((self.size, self.size))
+        if self.rng.random() < mix.coarse:
+            scene = self._coarse(scene)
         return Scene(disturb(scene.pixels, self.rng), scene.boxes, scene.roles, scene.kinds)
 
     def _photo(self, size: tuple[int, int]) -> Scene:
@@ -147,6 +154,15 @@ class Sampler:
         low = np.minimum(reach, extent_of_scene / 2) * 0.9
         centre = np.clip(centre, low, extent_of_scene - low)
         return View((float(centre[0]), float(centre[1])), scale, self._degrees(), self.rng.random() < 0.5)
+
+    def _coarse(self, scene: Scene) -> Scene:
+        """A picture as `privacy.snapshots` publishes it: a mosaic in the colours of faces, without one."""
+        faces = [Box(*(int(side) for side in box)) for box in scene.boxes]
+        # A frame of any size lies under it: cells of a twentieth of its longer side, the window a part of it.
+        frame = self.size * float(self.rng.uniform(0.6, 2))
+        faces.append(Box(0, 0, int(frame * FACE_CELLS / CELLS), 1))
+        pixels = cv2.resize(mosaic(scene.pixels, faces), (self.size, self.size), interpolation=cv2.INTER_NEAREST)
+        return Scene(np.asarray(pixels, np.uint8), scene.boxes[:0], scene.roles[:0], scene.kinds[:0])
 
     def _one_of(self, pool: list[Cutout]) -> Cutout:
         """A face of the pool, half of the time looking aside."""

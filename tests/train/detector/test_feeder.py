@@ -46,6 +46,18 @@ def test_pictures_come_where_opencv_has_used_its_threads_before(monkeypatch: pyt
         cv2.setNumThreads(threads)
 
 
+def test_several_processes_take_turns_and_the_first_draws_as_one_alone_does() -> None:
+    def batches(count: int) -> list[np.ndarray]:
+        with Feeder(_material(), 64, 1, 7, Mix(), count=count) as feeder:
+            return [feeder.next().pixels for _ in range(6)]
+
+    alone, three, again = batches(1), batches(3), batches(3)
+    assert all(np.array_equal(a, b) for a, b in zip(three, again, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(three[::3], alone, strict=False))
+    assert not np.array_equal(three[0], three[1])
+    assert not np.array_equal(three[1], three[2])
+
+
 def test_a_process_that_is_gone_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("train.detector.feeder._PATIENCE", 0.1)
     feeder = Feeder(_material(), 64, 1, 1, Mix())
@@ -57,6 +69,20 @@ def test_there_is_no_place_for_a_face_larger_than_the_picture() -> None:
     scene, rng = _material().empty[0], np.random.default_rng(1)
     assert free_place(scene, 301, rng) is None
     assert free_place(scene, 299, rng) is not None
+
+
+def test_a_coarse_picture_has_no_box_and_no_cell_smaller_than_a_quarter_of_a_face() -> None:
+    street = _material().scenes[0]
+    noise = np.random.default_rng(3).integers(0, 256, (128, 128, 3)).astype(np.uint8)
+    box = np.array([[20, 20, 60, 80]], np.float32)
+    scene = Scene(noise, box, street.roles, street.kinds)
+    sampler = Sampler(_material(), 128, np.random.default_rng(1))
+    for _ in range(20):
+        coarse = sampler._coarse(scene)
+        assert coarse.pixels.shape == noise.shape
+        assert len(coarse.boxes) == len(coarse.roles) == len(coarse.kinds) == 0
+        edges = np.flatnonzero(np.any(np.diff(coarse.pixels[64].astype(int), axis=0), axis=1))
+        assert len(edges) <= 128 / (80 / 4)
 
 
 def test_the_smallest_pictures_can_be_made() -> None:
