@@ -40,15 +40,30 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
-class ModelInput(_Part):
-    """Size in pixels; real value = (byte - zero_point) * scale."""
+class InputSize(_Part):
+    """In pixels."""
 
     width: int = Field(gt=0)
     height: int = Field(gt=0)
+
+
+class ModelInput(InputSize):
+    """Real value = (byte - zero_point) * scale.
+
+    `further` are other sizes that the file takes. Where there are any, the file has for each size, the first included,
+    a signature named WIDTHxHEIGHT; its outputs go by the same names in all of them, and its weights are shared.
+    """
+
     channels: Literal["RGB"]
     dtype: Literal["uint8"]
     scale: float = Field(gt=0)
     zero_point: int = Field(ge=0, le=255)
+    further: tuple[InputSize, ...] = ()
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """Every (width, height), that of the card's own `width` and `height` first."""
+        return tuple((each.width, each.height) for each in (self, *self.further))
 
 
 class Calibration(_Part):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ModelError, UnavailableError
-from edge.vision.cards import ModelCard
+from edge.vision.cards import ModelCard, ModelInput
 
 _RUNTIMES = (
     ("ai_edge_litert.interpreter", "ai-edge-litert"),
@@ -63,16 +64,45 @@ class Outputs(Mapping[str, NDArray[np.float32]]):
         return len(self._raw)
 
 
+@dataclass(frozen=True, slots=True)
+class _Signature:
+    """One of several input sizes: its runner, the name of its input, and scale and zero point of each output."""
+
+    runner: Any
+    input: str
+    outputs: Mapping[str, tuple[float, int]]
+
+    def invoke(self, pixels: NDArray[np.uint8]) -> Outputs:
+        found = self.runner(**{self.input: pixels[np.newaxis]})
+        return Outputs({name: (found[name][0], *quantization) for name, quantization in self.outputs.items()})
+
+
+def _check_input(details: Mapping[str, Any], promised: ModelInput, size: tuple[int, int], path: Path) -> None:
+    """Holds what the runtime says of an input against the card and one of its (width, height)."""
+    scale, zero_point = details["quantization"]
+    expected = (1, size[1], size[0], 3)
+    shape, dtype = tuple(int(side) for side in details["shape"]), details["dtype"]
+    if shape != expected or dtype is not np.uint8:
+        raise ModelError(f"{path}: input is {dtype.__name__} {shape}, its card says uint8 {expected}")
+    if abs(scale - promised.scale) > _SCALE_TOLERANCE or zero_point != promised.zero_point:
+        raise ModelError(
+            f"{path}: input scale {scale:.7f}, zero point {zero_point}; "
+            f"its card says {promised.scale:.7f}, {promised.zero_point}: pixels would be misread"
+        )
+
+
 class TfliteModel:
     """An int8 model that takes one picture of raw RGB bytes.
 
+    Its memory for a further size (`ModelInput.further`) is taken when the first picture of that size comes.
+
     Args:
         path: the .tflite file.
-        card: its card; size, type, scale and zero point of the input are held against it.
+        card: its card; sizes, type, scale and zero point of the input are held against it.
         threads: of the runtime. One is right for a small network on a busy board.
 
     Raises:
-        ModelError: the runtime refuses the file, or its input is not what the card says.
+        ModelError: the runtime refuses the file, or an input is not what the card says.
     """
 
     def __init__(self, path: Path, card: ModelCard, threads: int = 1) -> None:
@@ -83,32 +113,44 @@ class TfliteModel:
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from error
         self.card = card
-        self._input = self._checked_input(path, card)
+        details = self._interpreter.get_input_details()[0]
+        _check_input(details, card.input, card.input.sizes[0], path)
+        self._input = int(details["index"])
         self._outputs = [
             (details["name"], details["index"], *details["quantization"])
             for details in self._interpreter.get_output_details()
         ]
+        # With further sizes the first goes through its signature, too: a runner keeps a reference to the interpreter's
+        # inner object, after which `invoke` of the interpreter itself refuses to run. Made after `allocate_tensors`,
+        # which gives XNNPACK every subgraph and refuses likewise.
+        sizes = card.input.sizes if card.input.further else ()
+        self._signatures = {size[::-1]: self._signature(size, path) for size in sizes}
 
-    def _checked_input(self, path: Path, card: ModelCard) -> int:
-        details = self._interpreter.get_input_details()[0]
-        scale, zero_point = details["quantization"]
-        expected = (1, card.input.height, card.input.width, 3)
-        shape, dtype = tuple(details["shape"]), details["dtype"]
-        if shape != expected or dtype is not np.uint8:
-            raise ModelError(f"{path}: input is {dtype.__name__} {shape}, its card says uint8 {expected}")
-        if abs(scale - card.input.scale) > _SCALE_TOLERANCE or zero_point != card.input.zero_point:
+    def _signature(self, size: tuple[int, int], path: Path) -> _Signature:
+        """The part of the file for a (width, height)."""
+        key = f"{size[0]}x{size[1]}"
+        present = self._interpreter.get_signature_list()
+        if key not in present:
             raise ModelError(
-                f"{path}: input scale {scale:.7f}, zero point {zero_point}; "
-                f"its card says {card.input.scale:.7f}, {card.input.zero_point}: pixels would be misread"
+                f"{path} has no signature {key}, an input size of its card; it has {', '.join(present) or 'none'}"
             )
-        return int(details["index"])
+        runner = self._interpreter.get_signature_runner(key)
+        ((name, details),) = runner.get_input_details().items()
+        _check_input(details, self.card.input, size, path)
+        outputs = {output: details["quantization"] for output, details in runner.get_output_details().items()}
+        return _Signature(runner, name, outputs)
 
     def invoke(self, pixels: NDArray[np.uint8]) -> Outputs:
         """Runs the network once.
 
         Args:
-            pixels: RGB, shape (height, width, 3) of the card.
+            pixels: RGB, shape (height, width, 3), of one of the card's sizes.
+
+        Returns:
+            Outputs by name, the same names whatever the size.
         """
+        if self._signatures:
+            return self._signatures[pixels.shape[:2]].invoke(pixels)
         # Copied, and not written into the runtime's own memory at once: nobody may hold a reference to that while it
         # runs, and a profiler that looks at frames does. Dask has one.
         self._interpreter.set_tensor(self._input, pixels[np.newaxis])
