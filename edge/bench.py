@@ -166,7 +166,7 @@ def _networks(
     card = load_card(path)
     decoding = decoding_of(card)
     # The least is without `levels`: to look for contrast and light is a part of the whole.
-    letterbox = Letterbox(card.input.width, card.input.height, decoding.background, decoding.enlarge)
+    letterbox = Letterbox(card.input.sizes, decoding.background, decoding.enlarge)
     ready, _ = letterbox(image)
     finder = TfliteModel(path, card)
     judge = TfliteModel(classifier.model.path, classifier.card)

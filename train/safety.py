@@ -15,7 +15,7 @@ _TOLERANCE = 1e-7
 
 
 def check_file(content: bytes, pixels: Pixels) -> None:
-    """Holds the flatbuffer against what crashes or misleads a runtime.
+    """Holds every subgraph of the flatbuffer against what crashes or misleads a runtime.
 
     Args:
         content: of the .tflite file.
@@ -25,8 +25,12 @@ def check_file(content: bytes, pixels: Pixels) -> None:
         ModelError: the input or an operation is not as it must be.
     """
     model = _parsed(content)
-    graph = model.subgraphs[0]
-    _check_input(graph.tensors[graph.inputs[0]], pixels)
+    for graph in model.subgraphs:
+        _check_input(graph.tensors[graph.inputs[0]], pixels)
+        _check_operators(model, graph)
+
+
+def _check_operators(model: Any, graph: Any) -> None:
     codes = _codes()
     for operator in graph.operators:
         code = model.operatorCodes[operator.opcodeIndex]

@@ -1,12 +1,13 @@
 """The bundled face detector: one int8 network that finds masked and bare faces alike.
 
 The network (train/detector) gives, for every place of three grids over its input, a score and a box relative to that
-place. Which tensor is which, the strides and the limits below are in the model's card.
+place. Which tensor is which, the strides and the limits below are in the model's card. Its input may have several
+sizes; each picture is shown in the one that it fills best (docs/decisions/0015-input-sizes.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -66,36 +67,47 @@ class Letterbox:
     """Brings pictures of any shape to the network's input without distortion: upper left, grey beside it.
 
     Args:
-        width: of the input, in pixels.
-        height: of the input, in pixels.
+        sizes: (width, height) of each input that the network has, in pixels.
         background: grey value.
         enlarge: largest factor for small pictures.
         levels: what is done to pictures of little contrast or light.
     """
 
-    def __init__(self, width: int, height: int, background: int, enlarge: float, levels: Levels | None = None) -> None:
-        self._width, self._height = width, height
+    def __init__(
+        self, sizes: Sequence[tuple[int, int]], background: int, enlarge: float, levels: Levels | None = None
+    ) -> None:
+        self._sizes = tuple(sizes)
         self._background, self._enlarge, self._levels = background, enlarge, levels
 
     def __call__(self, image: Image) -> tuple[NDArray[np.uint8], tuple[float, float]]:
-        """A picture as the network's input, in a new array; otherwise like `fit`."""
-        pixels: NDArray[np.uint8] = np.empty((self._height, self._width, 3), np.uint8)
+        """A picture as the network's input of `size_for`, in a new array; otherwise like `fit`."""
+        width, height = self.size_for(image)
+        pixels: NDArray[np.uint8] = np.empty((height, width, 3), np.uint8)
         return pixels, self.fit(image, pixels)
+
+    def size_for(self, image: Image) -> tuple[int, int]:
+        """The (width, height) that shows a picture largest; of several, the one named first."""
+        height, width = image.shape[:2]
+        return max(self._sizes, key=lambda size: self._scale(size, (width, height)))
+
+    def _scale(self, size: tuple[int, int], picture: tuple[int, int]) -> float:
+        return min(size[0] / picture[0], size[1] / picture[1], self._enlarge)
 
     def fit(self, image: Image, pixels: NDArray[np.uint8]) -> tuple[float, float]:
         """Fits a picture into the network's input.
 
         Args:
             image: BGR, any size.
-            pixels: of the input's size; all of it is written over with RGB.
+            pixels: of one of the sizes; all of it is written over with RGB.
 
         Returns:
             How many pixels of the picture one pixel of the input stands for, in x and in y (they differ by rounding
             only).
         """
         height, width = image.shape[:2]
-        scale = min(self._width / width, self._height / height, self._enlarge)
-        size = (min(self._width, max(1, round(width * scale))), min(self._height, max(1, round(height * scale))))
+        most_high, most_wide = pixels.shape[:2]
+        scale = self._scale((most_wide, most_high), (width, height))
+        size = (min(most_wide, max(1, round(width * scale))), min(most_high, max(1, round(height * scale))))
         pixels[size[1] :] = self._background
         pixels[: size[1], size[0] :] = self._background
         # Colours are swapped after the picture has become small.
@@ -124,14 +136,18 @@ class MaskAwareFaceDetector:
         self._decoding = decoding_of(card)
         self._network = TfliteModel(path, card, threads)
         self._min_score = min_score
-        self._pixels: NDArray[np.uint8] = np.empty((card.input.height, card.input.width, 3), np.uint8)
+        self._pixels: dict[tuple[int, int], NDArray[np.uint8]] = {}  # by size, each made when it is first needed
         self._letterbox = letterbox_of(card)
 
     def detect(self, image: Image) -> list[Detection]:
         """Faces of at least `min_score`, best first; their boxes are clipped to the picture."""
-        ratio = self._letterbox.fit(image, self._pixels)
+        width, height = size = self._letterbox.size_for(image)
+        pixels = self._pixels.get(size)
+        if pixels is None:
+            pixels = self._pixels[size] = np.empty((height, width, 3), np.uint8)
+        ratio = self._letterbox.fit(image, pixels)
         try:
-            boxes, scores = decode(self._network.invoke(self._pixels), self._decoding, self._min_score)
+            boxes, scores = decode(self._network.invoke(pixels), self._decoding, self._min_score)
         except KeyError as error:
             raise ModelError(f"{self.model.identity} has no output named {error}, which its card speaks of") from error
         return detections(boxes, scores, ratio, (image.shape[1], image.shape[0]))
@@ -160,7 +176,7 @@ def letterbox_of(card: ModelCard) -> Letterbox:
         ModelError: like `decoding_of`.
     """
     decoding = decoding_of(card)
-    return Letterbox(card.input.width, card.input.height, decoding.background, decoding.enlarge, decoding.levels)
+    return Letterbox(card.input.sizes, decoding.background, decoding.enlarge, decoding.levels)
 
 
 def decode(

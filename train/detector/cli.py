@@ -98,14 +98,17 @@ def fit(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The .tflite file."
 )
 @click.option("--data", type=_FOLDER, required=True, help=_DATA_HELP)
-@click.option("--width", type=click.IntRange(32), default=384, show_default=True, help="Of the input, pixels.")
-@click.option("--height", type=click.IntRange(32), default=288, show_default=True, help="Of the input, pixels.")
+@click.option("--width", type=click.IntRange(32), default=384, show_default=True, help="Of the first input, pixels.")
+@click.option("--height", type=click.IntRange(32), default=288, show_default=True, help="Of the first input, pixels.")
 @click.option("--version", default="1", show_default=True, help="For the card.")
 @click.option(
     "--keep", type=click.FloatRange(0, 1), default=0, show_default=True, help="Share of what the run began with."
 )
 def export(run: Path, output: Path, data: Path, width: int, height: int, version: str, keep: float) -> None:
-    """Makes the int8 file and its card of RUN, and holds it against the float network on the validation part."""
+    """Makes the int8 file and its card of RUN, and holds it against the float network on the validation part.
+
+    The file gets inputs of other shapes and about the same area besides, for wide, square and upright pictures.
+    """
     from train.detector.evaluate import table
     from train.detector.export import Provenance
     from train.detector.fit import recorded_options

@@ -18,6 +18,7 @@ from train.architectures import SYMMETRIC
 from train.detector.architecture import STRIDES, build
 from train.detector.data import read_photos
 from train.detector.float_detector import BACKGROUND, ENLARGE, LEVELS, decoding
+from train.detector.input_sizes import input_size, signature_name, sizes_of
 from train.files import write_output
 from train.safety import check_file
 
@@ -89,7 +90,7 @@ def finished_network(weights: Path, size: tuple[int, int], line: Line) -> Any:
 
 
 def quantise(network: Any, pictures: list[NDArray[np.uint8]]) -> bytes:
-    """Full-integer quantisation after training.
+    """Full-integer quantisation after training, with the one size of input that the network has.
 
     Args:
         network: from `finished_network`.
@@ -120,7 +121,7 @@ def quantise(network: Any, pictures: list[NDArray[np.uint8]]) -> bytes:
 
 
 def calibration_pictures(photos: list[Photo], size: tuple[int, int], count: int, seed: int) -> list[NDArray[np.uint8]]:
-    """Training photos as the finished detector sees them.
+    """Training photos as the finished detector sees them in its first size, by which all are calibrated.
 
     Few photos fill a large input, and the ranges of activations would be those of its grey border: there every other
     picture is a group of photos side by side.
@@ -136,7 +137,7 @@ def calibration_pictures(photos: list[Photo], size: tuple[int, int], count: int,
     pictures = []
     for number in range(min(count, len(photos) // most**2)):
         across = most if number % 2 else 1
-        box = Letterbox(size[1] // across, size[0] // across, BACKGROUND, ENLARGE, LEVELS)
+        box = Letterbox([(size[1] // across, size[0] // across)], BACKGROUND, ENLARGE, LEVELS)
         rows = [np.hstack([box(photos[int(next(order))].pixels())[0] for _ in range(across)]) for _ in range(across)]
         pictures.append(np.vstack(rows))
     return pictures
@@ -155,14 +156,14 @@ def training_batches(data: Path, size: tuple[int, int]) -> Iterator[NDArray[np.u
 
 
 def checked_outputs(content: bytes, size: tuple[int, int]) -> list[str]:
-    """Holds a file against what the daemon relies on.
+    """Holds a file against what the daemon relies on, in every size of input that it has.
 
     Args:
         content: the .tflite file.
-        size: input (height, width) in pixels.
+        size: its first input's (height, width) in pixels.
 
     Returns:
-        Names of the output tensors in the order of `architecture.output_names`.
+        Names of the output tensors in the order of `architecture.output_names`, the same in every size.
 
     Raises:
         ModelError: too large, another input, an operation that crashes a runtime, or other outputs.
@@ -170,12 +171,26 @@ def checked_outputs(content: bytes, size: tuple[int, int]) -> list[str]:
     if len(content) > MAX_BYTES:
         raise ModelError(f"the file has {len(content)} bytes, more than {MAX_BYTES}")
     check_file(content, SYMMETRIC)
-    graph = _graph(content)
-    shape = tuple(graph.tensors[graph.inputs[0]].shape)
+    model = _parsed(content)
+    first, *further = model.subgraphs
+    shape = tuple(first.tensors[first.inputs[0]].shape)
     if shape != (1, *size, 3):
         raise ModelError(f"expected an input of {(1, *size, 3)}, got {shape}")
-    outputs = [graph.tensors[index] for index in graph.outputs]
-    by_shape = {tuple(tensor.shape): tensor.name.decode() for tensor in outputs}
+    names = _output_names(first, size, {index: first.tensors[index].name for index in first.outputs})
+    signatures = {(each.subgraphIndex, each.signatureKey.decode()): each for each in model.signatureDefs or ()}
+    for index, graph in enumerate(further, start=1):
+        other = input_size(graph)
+        signature = signatures.get((index, signature_name(other)))
+        if signature is None:
+            raise ModelError(f"subgraph {index} of the file has no signature {signature_name(other)}")
+        if _output_names(graph, other, {each.tensorIndex: each.name for each in signature.outputs}) != names:
+            raise ModelError(f"the outputs of {signature_name(other)} have other names than those of the first size")
+    return names
+
+
+def _output_names(graph: Any, size: tuple[int, int], names_at: dict[int, bytes]) -> list[str]:
+    """Names, by the index of a tensor, of a subgraph's outputs in the order of `architecture.output_names`."""
+    by_shape = {tuple(graph.tensors[index].shape): names_at.get(index, b"").decode() for index in graph.outputs}
     names = []
     for channels in (1, 4):
         for stride in STRIDES:
@@ -186,10 +201,10 @@ def checked_outputs(content: bytes, size: tuple[int, int]) -> list[str]:
     return names
 
 
-def _graph(content: bytes) -> Any:
+def _parsed(content: bytes) -> Any:
     from tensorflow.lite.python import schema_py_generated as schema
 
-    return schema.ModelT.InitFromPackedBuf(bytearray(content), 0).subgraphs[0]
+    return schema.ModelT.InitFromPackedBuf(bytearray(content), 0)
 
 
 def card(
@@ -213,6 +228,7 @@ def card(
             "dtype": "uint8",
             "scale": SYMMETRIC.scale,
             "zero_point": SYMMETRIC.zero_point,
+            "further": [{"width": width, "height": height} for height, width in sizes_of(content)[1:]],
         },
         "labels": ["face"],
         "decoding": decoding(names).model_dump(mode="json"),

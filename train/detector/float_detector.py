@@ -9,6 +9,7 @@ import numpy as np
 from edge.vision.face_detector import Decoding, Grid, Letterbox, decode, detections
 from edge.vision.levels import Levels
 from train.detector.architecture import STRIDES, output_names
+from train.detector.input_sizes import further_sizes
 
 if TYPE_CHECKING:
     from edge.vision.detector import Detection
@@ -55,8 +56,8 @@ class FloatDetector:
     """A Keras network that answers like the finished detector.
 
     Args:
-        model: from `architecture.build`.
-        size: input (height, width) in pixels.
+        model: from `architecture.build`, for inputs of any size.
+        size: first input (height, width) in pixels; others go with it (`input_sizes.further_sizes`).
         min_score: 0 to 1.
         scale: what logits are multiplied with, and
         shift: what is then added (see `train.detector.calibrate`).
@@ -68,7 +69,8 @@ class FloatDetector:
         import tensorflow as tf
 
         self._decoding = decoding()
-        self._letterbox = Letterbox(size[1], size[0], BACKGROUND, ENLARGE, LEVELS)
+        sizes = [(width, height) for height, width in (size, *further_sizes(size))]
+        self._letterbox = Letterbox(sizes, BACKGROUND, ENLARGE, LEVELS)
         self._min_score, self._scale, self._shift = min_score, scale, shift
         self._run = tf.function(lambda pixels: model(tf.cast(pixels, tf.float32) / 127.5 - 1, training=False))
 

@@ -18,6 +18,7 @@ from train.detector.data import read_photos
 from train.detector.evaluate import compare, read_part, rounded
 from train.detector.fit import averaged_weights
 from train.detector.float_detector import FloatDetector
+from train.detector.input_sizes import further_sizes, with_further_sizes
 from train.detector.measure import Contender, all_faces, answers, find, with_all_faces
 from train.detector.metrics import curve
 from train.detector.rivals import contenders
@@ -108,7 +109,7 @@ def export_run(
         weights: from `finished_weights`, in the folder of a run.
         output: the .tflite file.
         data: the folder of MANIFEST.csv.
-        size: input (height, width) in pixels.
+        size: first input (height, width) in pixels; others go with it (`input_sizes.further_sizes`).
         provenance: for the card.
 
     Returns:
@@ -125,7 +126,8 @@ def export_run(
     log.info("new logit = %.3f * logit %+.3f", line.scale, line.shift)
     photos = read_photos(data, "train")
     pictures = export.calibration_pictures(photos, size, _CALIBRATION_PICTURES, provenance.seed)
-    content = export.quantise(export.finished_network(weights, size, line), pictures)
+    one_size = export.quantise(export.finished_network(weights, size, line), pictures)
+    content = with_further_sizes(one_size, further_sizes(size))
     draft = run / f"draft-{output.name}"  # so that a refused file does not take the place of a good one
     export.write(content, export.card(content, size, provenance, line, {}), draft)
     results = compare(part, [float_contender(weights, size, line), file_contender(draft)])

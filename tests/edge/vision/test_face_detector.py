@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -23,6 +26,7 @@ from edge.vision.face_detector import (
     detections,
 )
 from edge.vision.geometry import Image
+from edge.vision.tflite import TfliteModel
 
 _DECODING = Decoding(
     grids=(Grid(stride=8, score="s8", box="b8"), Grid(stride=16, score="s16", box="b16")),
@@ -115,7 +119,7 @@ def test_a_missing_output_is_named() -> None:
     ids=["landscape", "portrait", "as large as the input", "small: twice, not more", "a line"],
 )
 def test_pictures_of_any_shape_fit_without_distortion(shape: tuple[int, int], covered: tuple[int, int]) -> None:
-    letterbox = Letterbox(192, 96, background=7, enlarge=2.0)
+    letterbox = Letterbox([(192, 96)], background=7, enlarge=2.0)
     pixels, ratio = letterbox(np.full((*shape, 3), 200, np.uint8))
     assert pixels.shape == (96, 192, 3)
     inside = np.zeros((96, 192), bool)
@@ -126,21 +130,50 @@ def test_pictures_of_any_shape_fit_without_distortion(shape: tuple[int, int], co
 
 
 def test_a_smaller_picture_leaves_nothing_of_the_one_before() -> None:
-    letterbox = Letterbox(64, 64, background=0, enlarge=1.0)
+    letterbox = Letterbox([(64, 64)], background=0, enlarge=1.0)
     pixels: NDArray[np.uint8] = np.full((64, 64, 3), 255, np.uint8)
     letterbox.fit(np.full((10, 10, 3), 255, np.uint8), pixels)
     assert int((pixels > 0).sum()) == 10 * 10 * 3
 
 
+@pytest.mark.parametrize(
+    ("picture", "size"),
+    [
+        ((1280, 720), (448, 256)),
+        ((3000, 2000), (384, 288)),
+        ((1024, 768), (384, 288)),
+        ((1200, 1000), (384, 288)),
+        ((1100, 1000), (320, 320)),
+        ((1000, 1000), (320, 320)),
+        ((768, 1024), (288, 384)),
+        ((720, 1280), (256, 448)),
+        ((100, 100), (384, 288)),
+        ((4000, 1), (448, 256)),
+    ],
+    ids=lambda pair: "x".join(map(str, pair)),
+)
+def test_the_input_that_shows_a_picture_largest_is_taken(picture: tuple[int, int], size: tuple[int, int]) -> None:
+    letterbox = Letterbox([(384, 288), (448, 256), (320, 320), (288, 384), (256, 448)], background=0, enlarge=1.0)
+    image = np.zeros((picture[1], picture[0], 3), np.uint8)
+    assert letterbox.size_for(image) == size
+    assert letterbox(image)[0].shape[1::-1] == size
+
+
+def test_of_inputs_that_show_a_picture_alike_the_first_is_taken() -> None:
+    image = np.zeros((500, 500, 3), np.uint8)
+    for sizes in ([(64, 96), (96, 64)], [(96, 64), (64, 96)]):
+        assert Letterbox(sizes, background=0, enlarge=1.0).size_for(image) == sizes[0]
+
+
 def test_colours_are_swapped_to_rgb() -> None:
-    pixels, _ = Letterbox(8, 8, 0, 1.0)(np.full((8, 8, 3), (255, 0, 0), np.uint8))
+    pixels, _ = Letterbox([(8, 8)], 0, 1.0)(np.full((8, 8, 3), (255, 0, 0), np.uint8))
     assert pixels[0, 0].tolist() == [0, 0, 255]
 
 
 def test_a_large_picture_is_averaged_not_sampled() -> None:
     stripes = np.zeros((640, 640, 3), np.uint8)
     stripes[:, ::2] = 255
-    pixels, _ = Letterbox(64, 64, 0, 1.0)(stripes)
+    pixels, _ = Letterbox([(64, 64)], 0, 1.0)(stripes)
     assert 120 <= pixels.min() <= pixels.max() <= 135
 
 
@@ -218,6 +251,47 @@ def test_the_bundled_model_finds_a_face_large_and_small(
     x, y = found.box.centre
     assert (x - 60) / face.shape[1] == pytest.approx(0.52, abs=0.06)
     assert (y - 20) / face.shape[0] == pytest.approx(0.39, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(720, 1280), (960, 1280), (900, 900), (1280, 960), (1280, 720)],
+    ids=lambda shape: f"{shape[1]}x{shape[0]}",
+)
+def test_a_face_is_where_it_is_in_pictures_of_every_shape(
+    bundled: MaskAwareFaceDetector, bare_face: Image, shape: tuple[int, int]
+) -> None:
+    picture = np.full((*shape, 3), 128, np.uint8)
+    left, top = shape[1] - bare_face.shape[1], shape[0] - bare_face.shape[0]
+    picture[top:, left:] = bare_face
+    (found,) = bundled.detect(picture)
+    x, y = found.box.centre
+    assert (x - left) / bare_face.shape[1] == pytest.approx(0.52, abs=0.06)
+    assert (y - top) / bare_face.shape[0] == pytest.approx(0.39, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("picture", "shown"),
+    [((720, 1280), (256, 448)), ((960, 1280), (288, 384)), ((900, 900), (320, 320)), ((1280, 960), (384, 288))],
+    ids=["wide", "first", "square", "upright"],
+)
+def test_the_network_gets_the_input_that_suits_the_picture_and_an_older_one_its_only_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture: tuple[int, int], shown: tuple[int, int]
+) -> None:
+    model = find_model("face_detector")
+    shutil.copy(model, tmp_path / model.name)
+    card = json.loads(model.with_suffix(".json").read_text())
+    del card["input"]["further"]
+    (tmp_path / "face_detector.json").write_text(json.dumps(card))
+    seen, right = [], TfliteModel.invoke
+    monkeypatch.setattr(
+        TfliteModel, "invoke", lambda self, pixels: seen.append(pixels.shape[:2]) or right(self, pixels)
+    )
+
+    for file in (model, tmp_path / model.name):
+        MaskAwareFaceDetector(file, 0.5).detect(np.zeros((*picture, 3), np.uint8))
+
+    assert seen == [shown, (288, 384)]
 
 
 @pytest.mark.parametrize("wears", [False, True])

@@ -35,6 +35,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(pipeline, "calibration_line", lambda *_: Line())
     monkeypatch.setattr(export, "calibration_pictures", lambda *_: [])
     monkeypatch.setattr(export, "quantise", lambda *_: b"content of a new file")
+    monkeypatch.setattr(pipeline, "with_further_sizes", lambda content, _: content)
     monkeypatch.setattr(export, "card", lambda *parts: {"metrics": parts[-1]})
     return folder
 

@@ -1,0 +1,224 @@
+"""One int8 file for pictures of several shapes: the same weights behind inputs of other widths and heights.
+
+The network is fully convolutional. What ties a file to one size of input is the shape of every activation and two
+constants, the sizes to which the pyramid enlarges. So the converted file gets a copy of its subgraph for each further
+size, in which these are other numbers. Weights, scales and zero points are shared, not copied (15 kB a size), and
+nothing is calibrated anew. See docs/decisions/0015-input-sizes.md.
+
+Sizes are (height, width) in pixels, as everywhere in `train.detector`; only signatures are named WIDTHxHEIGHT.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from edge.errors import ModelError
+from train.detector.architecture import STRIDES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Size = tuple[int, int]
+
+ASPECTS: Final = ((16, 9), (4, 3), (1, 1), (3, 4), (9, 16))
+"""Width to height of the pictures that there should be an input for: video, still cameras, telephones held upright."""
+
+_AREAS: Final = (0.92, 1.04)
+"""Least and most of the first size's area that a further size may have: it must not take longer."""
+
+_INPUT_NAME: Final = b"pixels"
+
+_OPERATIONS: Final = ("CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MUL", "LOGISTIC", "QUANTIZE", "RESIZE_BILINEAR")
+"""Those known to depend on the size in nothing but the shapes of what goes in and out, and the last in a constant."""
+
+_RESIZE: Final = "RESIZE_BILINEAR"
+
+
+def further_sizes(size: Size) -> tuple[Size, ...]:
+    """The sizes of input that go with a first one.
+
+    For each of `ASPECTS` that size of about the same area, in multiples of the largest stride, of which such a picture
+    covers the most; of several the first size or the largest.
+
+    Args:
+        size: the first one.
+
+    Returns:
+        Without the first one, in the order of `ASPECTS`, each once.
+    """
+    step = STRIDES[-1]
+    area = size[0] * size[1]
+    most = int(_AREAS[1] * area) // step
+    candidates = [
+        (height, width)
+        for height in range(step, most + 1, step)
+        for width in range(step, most * step // height + 1, step)
+        if height * width >= _AREAS[0] * area
+    ]
+
+    def merit(aspect: tuple[int, int], candidate: Size) -> tuple[float, bool, int]:
+        return round(_covered(aspect, candidate), 9), candidate == size, candidate[0] * candidate[1]
+
+    best = [max(candidates, key=lambda candidate, a=aspect: merit(a, candidate)) for aspect in ASPECTS]  # type: ignore[misc]
+    return tuple(each for each in dict.fromkeys(best) if each != size)
+
+
+def _covered(aspect: tuple[int, int], size: Size) -> float:
+    """Share of an input that a picture of that aspect covers."""
+    scale = min(size[1] / aspect[0], size[0] / aspect[1])
+    return scale * scale * aspect[0] * aspect[1] / (size[0] * size[1])
+
+
+def with_further_sizes(content: bytes, sizes: tuple[Size, ...]) -> bytes:
+    """Adds input sizes to a converted file.
+
+    Args:
+        content: a .tflite file of one subgraph.
+        sizes: to be added, multiples of the largest stride.
+
+    Returns:
+        A file whose first subgraph is that of `content`. Each subgraph, the first included, has a signature named
+        WIDTHxHEIGHT, in which outputs go by the names that the tensors have in the first.
+
+    Raises:
+        ModelError: the file has several subgraphs already, or holds an operation of which it is not known whether it
+            depends on the size.
+    """
+    schema = _schema()
+    model = schema.ModelT.InitFromPackedBuf(bytearray(content), 0)
+    if len(model.subgraphs) != 1:
+        raise ModelError(f"expected a file of one subgraph, got {len(model.subgraphs)}")
+    first = model.subgraphs[0]
+    kinds = [_kind(model, operator) for operator in first.operators]
+    unknown = sorted(set(kinds) - set(_OPERATIONS))
+    if unknown:
+        raise ModelError(f"the file holds a {unknown[0]}, which may depend on the size of the input")
+    model.subgraphs += [_resized(model, kinds, size) for size in sizes]
+    model.signatureDefs = [_signature(graph, index) for index, graph in enumerate(model.subgraphs)]
+    _share(model)
+    return _packed(model)
+
+
+def sizes_of(content: bytes) -> tuple[Size, ...]:
+    """The input size of each subgraph of a file, the first one's first."""
+    graphs = _schema().ModelT.InitFromPackedBuf(bytearray(content), 0).subgraphs
+    return tuple(input_size(graph) for graph in graphs)
+
+
+def input_size(graph: Any) -> Size:
+    """Height and width of the input of a subgraph."""
+    _, height, width, _ = graph.tensors[graph.inputs[0]].shape
+    return int(height), int(width)
+
+
+def signature_name(size: Size) -> str:
+    """What the signature of a size is named, for example 384x288."""
+    return f"{size[1]}x{size[0]}"
+
+
+def _kind(model: Any, operator: Any) -> str:
+    """Name of an operation, for example CONV_2D."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    # Old files keep the code in the first field, new ones in the second (the first ends at 127).
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    names: dict[int, str] = {value: name for name, value in vars(_schema().BuiltinOperator).items()}
+    return names[number]
+
+
+def _resized(model: Any, kinds: list[str], size: Size) -> Any:
+    """A copy of the first subgraph with an input of another size; `model` gets the constants for it."""
+    first = model.subgraphs[0]
+    base = input_size(first)
+    graph = copy.copy(first)
+    graph.name = signature_name(size).encode()
+    graph.tensors = [copy.copy(tensor) for tensor in first.tensors]
+    named = {int(index) for index in (*graph.inputs, *graph.outputs)}
+    computed = {int(index) for operator in graph.operators for index in operator.outputs} | named
+    for index in computed:
+        tensor = graph.tensors[index]
+        tensor.shape = _scaled(tensor.shape, base, size)
+        tensor.shapeSignature = None
+    for kind, operator in zip(kinds, graph.operators, strict=True):
+        if kind == _RESIZE:
+            target = graph.tensors[operator.inputs[1]]
+            rows, columns = np.frombuffer(bytes(model.buffers[target.buffer].data), np.int32)
+            _, *wanted, _ = _scaled([1, rows, columns, 1], base, size)
+            target.buffer = len(model.buffers)
+            model.buffers.append(_buffer(np.array(wanted, np.int32)))
+    for index, tensor in enumerate(graph.tensors):
+        if index not in named:
+            tensor.name = b""  # half of what a copy would take, and the first subgraph has it
+    return graph
+
+
+def _scaled(shape: Any, base: Size, size: Size) -> NDArray[np.int32]:
+    """The shape of an activation (1, rows, columns, channels) behind an input of another size."""
+    _, rows, columns, channels = (int(side) for side in shape)
+    if rows * size[0] % base[0] or columns * size[1] % base[1]:
+        raise ModelError(
+            f"expected sizes in multiples of {STRIDES[-1]}, got {signature_name(size)} beside {signature_name(base)}"
+        )
+    return np.array([1, rows * size[0] // base[0], columns * size[1] // base[1], channels], np.int32)
+
+
+def _buffer(values: NDArray[np.int32]) -> Any:
+    buffer = _schema().BufferT()
+    buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+    return buffer
+
+
+def _signature(graph: Any, index: int) -> Any:
+    schema = _schema()
+
+    def mapped(name: bytes, tensor: int) -> Any:
+        entry = schema.TensorMapT()
+        entry.name, entry.tensorIndex = name, int(tensor)
+        return entry
+
+    signature = schema.SignatureDefT()
+    signature.signatureKey = signature_name(input_size(graph)).encode()
+    signature.subgraphIndex = index
+    signature.inputs = [mapped(_INPUT_NAME, graph.inputs[0])]
+    signature.outputs = [mapped(graph.tensors[at].name, at) for at in graph.outputs]
+    return signature
+
+
+class _Once:
+    """Part of a file that several others point to: it is written once."""
+
+    def __init__(self, part: Any) -> None:
+        self._part = part
+        self._at: int | None = None
+
+    def Pack(self, builder: Any) -> int:  # noqa: N802 - the name that generated code calls
+        if self._at is None:
+            self._at = self._part.Pack(builder)
+        return self._at
+
+
+def _share(model: Any) -> None:
+    """Scales, zero points and operators are the same in every subgraph: nine tenths of what copies would take."""
+    first = model.subgraphs[0]
+    quantizations = [tensor.quantization and _Once(tensor.quantization) for tensor in first.tensors]
+    operators = [_Once(operator) for operator in first.operators]
+    for graph in model.subgraphs:
+        graph.operators = operators
+        for tensor, quantization in zip(graph.tensors, quantizations, strict=True):
+            tensor.quantization = quantization
+
+
+def _packed(model: Any) -> bytes:
+    import flatbuffers
+
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _schema() -> Any:
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    return schema
