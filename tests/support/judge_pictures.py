@@ -19,11 +19,15 @@ from edge.vision.tflite import TfliteModel, runtime_name
 
 
 def outputs_of(path: Path) -> dict[str, list[float]]:
-    """What a model makes of noise, the same noise everywhere: about 500 values of each output."""
+    """What a model makes of noise, the same noise everywhere, in each of its sizes: about 500 values of each output."""
     card = load_card(path)
-    noise = np.random.default_rng(1).integers(0, 256, (card.input.height, card.input.width, 3), np.uint8)
-    flat = {name: values.reshape(-1) for name, values in TfliteModel(path, card).invoke(noise).items()}
-    return {name: values[:: max(1, len(values) // 500)].tolist() for name, values in flat.items()}
+    model, found = TfliteModel(path, card), {}
+    for width, height in card.input.sizes:
+        noise = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
+        for name, values in model.invoke(noise).items():
+            step = max(1, values.size // 500)
+            found[f"{width}x{height} {name}"] = values.reshape(-1)[::step].tolist()
+    return found
 
 
 def main(folder: Path) -> dict[str, Any]:
