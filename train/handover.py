@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import queue
 import signal
 from collections.abc import Iterator
@@ -31,7 +32,8 @@ def hand_over(batches: Iterator[Any], out: Queue[Any]) -> None:
     try:
         for batch in batches:
             while not _put(out, batch):
-                if reader is not None and not reader.is_alive():
+                # Not `reader.is_alive()`: that asks a pipe, whose other end a process that was forked later holds, too.
+                if reader is not None and os.getppid() != reader.pid:
                     # Nobody reads what is still on its way, and without this the process would wait for that.
                     out.cancel_join_thread()
                     return

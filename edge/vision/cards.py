@@ -58,7 +58,7 @@ class ModelInput(InputSize):
     dtype: Literal["uint8"]
     scale: float = Field(gt=0)
     zero_point: int = Field(ge=0, le=255)
-    further: tuple[InputSize, ...] = ()
+    further: tuple[InputSize, ...] = Field(default=(), max_length=15)
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:

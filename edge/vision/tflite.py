@@ -66,14 +66,23 @@ class Outputs(Mapping[str, NDArray[np.float32]]):
 
 @dataclass(frozen=True, slots=True)
 class _Signature:
-    """One of several input sizes: its runner, the name of its input, and scale and zero point of each output."""
+    """One of several input sizes: what it is called, its runner, its input's name, scale and zero point by output."""
 
+    name: str
     runner: Any
     input: str
     outputs: Mapping[str, tuple[float, int]]
 
     def invoke(self, pixels: NDArray[np.uint8]) -> Outputs:
-        found = self.runner(**{self.input: pixels[np.newaxis]})
+        """Runs it.
+
+        Raises:
+            ModelError: the runtime cannot; that is seen only when a size is first used, and its memory taken.
+        """
+        try:
+            found = self.runner(**{self.input: pixels[np.newaxis]})
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"{self.name} cannot be run: {str(error).splitlines()[0]}") from error
         return Outputs({name: (found[name][0], *quantization) for name, quantization in self.outputs.items()})
 
 
@@ -132,13 +141,17 @@ class TfliteModel:
         present = self._interpreter.get_signature_list()
         if key not in present:
             raise ModelError(
-                f"{path} has no signature {key}, an input size of its card; it has {', '.join(present) or 'none'}"
+                f"{path} has no signature {key}, an input size of its card; it has {', '.join(present) or 'none'}: "
+                "copy the model and its card again, both of the same release"
             )
         runner = self._interpreter.get_signature_runner(key)
-        ((name, details),) = runner.get_input_details().items()
-        _check_input(details, self.card.input, size, path)
+        inputs = runner.get_input_details()
         outputs = {output: details["quantization"] for output, details in runner.get_output_details().items()}
-        return _Signature(runner, name, outputs)
+        if len(inputs) != 1 or outputs.keys() != {name for name, *_ in self._outputs}:
+            raise ModelError(f"{path}: inputs and outputs of {key} are not those of its first size")
+        ((name, details),) = inputs.items()
+        _check_input(details, self.card.input, size, path)
+        return _Signature(f"{path}, input {key},", runner, name, outputs)
 
     def invoke(self, pixels: NDArray[np.uint8]) -> Outputs:
         """Runs the network once.
@@ -148,6 +161,9 @@ class TfliteModel:
 
         Returns:
             Outputs by name, the same names whatever the size.
+
+        Raises:
+            ModelError: see `_Signature.invoke`.
         """
         if self._signatures:
             return self._signatures[pixels.shape[:2]].invoke(pixels)

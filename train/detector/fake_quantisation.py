@@ -46,23 +46,25 @@ def rounded_kernel(kernel: Any) -> Any:
     return tf.round(tf.math.divide_no_nan(kernel, step)) * step
 
 
+def check_backend() -> None:
+    """Raises a UsageError where Keras does not run on TensorFlow, which alone knows this rounding."""
+    import keras
+
+    if keras.config.backend() != "tensorflow":
+        raise UsageError(f"--as-int8 needs Keras on TensorFlow, not on {keras.config.backend()}: unset KERAS_BACKEND")
+
+
 def rounding_learner(network: Any, loss: DetectorLoss, pictures: Iterable[NDArray[np.uint8]]) -> Any:
-    """What learns with that rounding; its kernels stay exact between the steps. For Keras on TensorFlow only.
+    """What learns with that rounding; its kernels stay exact between the steps. See `check_backend`.
 
     Args:
         network: from `architecture.build`; trained in place.
         loss: see `train.detector.learner.Learner`.
         pictures: see `rounding_twin`.
 
-    Raises:
-        UsageError: Keras runs on something else.
     """
-    import keras
-
     from train.detector.learner import Learner
 
-    if keras.config.backend() != "tensorflow":
-        raise UsageError(f"--as-int8 needs Keras on TensorFlow, not on {keras.config.backend()}: unset KERAS_BACKEND")
     kernels = [each for each in network.trainable_variables if len(each.shape) == 4]
 
     class RoundingLearner(Learner):

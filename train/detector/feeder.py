@@ -27,7 +27,7 @@ MAX_FACES: Final = 40
 """Boxes of each role a picture may have; of more, the smallest faces become boxes that are ignored."""
 
 _WAITING: Final = 6
-"""Finished batches of each process that wait at most: with twelve pictures in each about 20 MB."""
+"""Finished batches of each process that wait at most: with twelve pictures in each about 20 MB a process."""
 
 _PATIENCE: Final = 120.0
 """Seconds to wait for a batch before the feeder is taken for dead."""

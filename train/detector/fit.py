@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from edge.errors import UsageError
 from train.detector.architecture import load_trunk
 from train.detector.export import training_batches
+from train.detector.fake_quantisation import check_backend
 from train.detector.feeder import Feeder
 from train.detector.material import gather
 from train.detector.stem import imitate
@@ -54,9 +55,12 @@ def fit(data: Path, teacher: Path, weights: Path, run: Path, options: FitOptions
         The file of averaged weights.
 
     Raises:
-        UsageError: the folder holds a run with other options or something else, or the data lacks what is learned from.
+        UsageError: the folder holds a run with other options or something else, the data lacks what is learned from, or
+            `as_int8` is asked of another backend than TensorFlow.
         UnavailableError: another process trains in this folder.
     """
+    if options.as_int8:
+        check_backend()
     _check_folder(run, options)
     with claimed(run):
         return _fit(data, teacher, weights, run, options)
@@ -153,13 +157,14 @@ def _begin(trainer: Trainer, material: Material, weights: Path, run: Path) -> No
 
 def _loop(trainer: Trainer, material: Material, traps: list[Cutout], run: Path) -> None:
     """Steps until the end, with a line of figures and a checkpoint every hundred."""
-    options, began, mean = trainer.options, time.monotonic(), [0.0, 0.0]
+    options, began = trainer.options, time.monotonic()
+    mean: list[float] = []
     first = trainer.step
     seed = options.seed + 1000 + first
     with Feeder(material, options.size, options.batch, seed, options.mix, traps, options.feeders) as feeder:
         while trainer.step < options.steps:
             losses = trainer.learn(feeder.next())
-            mean = [0.98 * old + 0.02 * new for old, new in zip(mean, losses, strict=True)]
+            mean = [0.98 * old + 0.02 * new for old, new in zip(mean or losses, losses, strict=True)]
             done = trainer.step
             if done % _LOG_EVERY == 0:
                 pace = (done - first) * options.batch / (time.monotonic() - began)

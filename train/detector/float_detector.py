@@ -72,7 +72,10 @@ class FloatDetector:
         sizes = [(width, height) for height, width in (size, *further_sizes(size))]
         self._letterbox = Letterbox(sizes, BACKGROUND, ENLARGE, LEVELS)
         self._min_score, self._scale, self._shift = min_score, scale, shift
-        self._run = tf.function(lambda pixels: model(tf.cast(pixels, tf.float32) / 127.5 - 1, training=False))
+        any_size = [tf.TensorSpec((1, None, None, 3), tf.uint8)]
+        self._run = tf.function(
+            lambda pixels: model(tf.cast(pixels, tf.float32) / 127.5 - 1, training=False), input_signature=any_size
+        )
 
     def detect(self, image: Image) -> list[Detection]:
         """Faces of at least `min_score`, best first."""

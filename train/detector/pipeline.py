@@ -150,7 +150,7 @@ def mine_run(run: Path, output: Path, data: Path, teacher: Path, size: tuple[int
         output: the .npz file.
         data: the folder of MANIFEST.csv.
         teacher: YuNet's .onnx file.
-        size: (height, width) in pixels at which the photos are shown.
+        size: first input (height, width) in pixels; others go with it (`input_sizes.further_sizes`).
         min_score: what the network must give a false alarm.
 
     Returns:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from train.detector.material import Material
 
 NETWORK_LONG_SIDE: Final = 368
-"""Pixels to which the finished detector brings the long side of a photo: training scales are spread round it."""
+"""Pixels to which a finished detector brings the long side of a photo, about: training scales are spread round it."""
 
 _SMALLEST, _LARGEST = 8.0, 300.0
 """Face sizes that windows are aimed at, pixels of the network's input; drawn evenly by octave."""
@@ -158,8 +158,8 @@ class Sampler:
     def _coarse(self, scene: Scene) -> Scene:
         """A picture as `privacy.snapshots` publishes it: a mosaic in the colours of faces, without one."""
         faces = [Box(*(int(side) for side in box)) for box in scene.boxes]
-        # A frame of any size lies under it: cells of a twentieth of its longer side, the window a part of it.
-        frame = self.size * float(self.rng.uniform(0.6, 2))
+        # Cells of a twentieth of the frame: a third of the windows show all of it, the others a part.
+        frame = self.size * max(1.0, float(self.rng.uniform(0.6, 2)))
         faces.append(Box(0, 0, int(frame * FACE_CELLS / CELLS), 1))
         pixels = cv2.resize(mosaic(scene.pixels, faces), (self.size, self.size), interpolation=cv2.INTER_NEAREST)
         return Scene(np.asarray(pixels, np.uint8), scene.boxes[:0], scene.roles[:0], scene.kinds[:0])

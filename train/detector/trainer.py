@@ -110,8 +110,10 @@ class Trainer:
         try:
             with np.load(self._file) as stored:
                 values = [stored[name] for name in stored.files]
-        except (OSError, EOFError, ValueError, BadZipFile) as error:
-            raise UsageError(f"{self._file} is damaged ({error}); {_CURE}") from error
+        except (OSError, EOFError, TypeError, ValueError, RuntimeError, BadZipFile) as error:
+            raise UsageError(
+                f"{self._file} is damaged ({(str(error) or type(error).__name__).splitlines()[0]}); {_CURE}"
+            ) from error
         if [value.shape for value in values] != [tuple(variable.shape) for variable in kept]:
             raise UsageError(f"{self._file} is of another network; {_CURE}")
         for variable, value in zip(kept, values, strict=True):

@@ -256,9 +256,25 @@ def test_a_size_that_the_file_lacks_is_named_with_those_that_it_has(tmp_path: Pa
         load_detector(str(model), 0.5)
 
 
-@pytest.mark.parametrize("further", [[{"width": 288}], [{"width": 0, "height": 384}]], ids=["no height", "no width"])
+@pytest.mark.parametrize("problem", [RuntimeError("XNNPack delegate failed to reshape\nmore"), ValueError("no memory")])
+def test_a_size_that_fails_when_it_is_first_used_is_named(problem: Exception) -> None:
+    def fails(**_: object) -> None:
+        raise problem
+
+    signature = tflite._Signature("face.tflite, input 448x256,", fails, "pixels", {})
+    first_line = str(problem).splitlines()[0]
+
+    with pytest.raises(ModelError, match=f"face.tflite, input 448x256, cannot be run: {first_line}$"):
+        signature.invoke(np.zeros((256, 448, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    "further",
+    [[{"width": 288}], [{"width": 0, "height": 384}], [{"width": 448, "height": 256}] * 16],
+    ids=["no height", "no width", "very many"],
+)
 def test_a_further_size_that_is_none_is_refused(tmp_path: Path, further: list[dict[str, int]]) -> None:
-    with pytest.raises(ModelError, match=r"face_detector\.json: input\.further\.0"):
+    with pytest.raises(ModelError, match=r"face_detector\.json: input\.further"):
         load_detector(str(copied_detector(tmp_path, further)), 0.5)
 
 

@@ -1,12 +1,14 @@
 """A network learns where there is no TensorFlow: Keras may run on JAX (docs/detector.md, On a GPU).
 
 JAX is no dependency of ours and not installed here, and Keras has no other backend that needs nothing more. So this is
-what can be held without it: no module that `detector fit` goes through asks for TensorFlow itself.
+what can be held without it: nothing that `detector fit` goes through asks for TensorFlow itself.
 """
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,14 @@ def _imported(module: str) -> set[str]:
 )
 def test_what_learns_is_keras_and_not_tensorflow(module: str) -> None:
     assert not [name for name in _imported(module) if name.split(".")[0] == "tensorflow"]
+
+
+def test_what_is_imported_for_it_needs_neither_before_the_work_begins() -> None:
+    names = "cli feeder fit loss material sampler stem teacher trainer traps"
+    modules = ", ".join(f"train.detector.{name}" for name in names.split())
+    script = f"import sys; sys.modules['tensorflow'] = sys.modules['keras'] = None; import {modules}"
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert told.returncode == 0, told.stderr
 
 
 def test_the_one_exception_is_seen() -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
+from support.components import eventually
 from train.detector.boxes import BARE, MASK
 from train.detector.feeder import Feeder
 from train.detector.material import Material
@@ -56,6 +62,37 @@ def test_several_processes_take_turns_and_the_first_draws_as_one_alone_does() ->
     assert all(np.array_equal(a, b) for a, b in zip(three[::3], alone, strict=False))
     assert not np.array_equal(three[0], three[1])
     assert not np.array_equal(three[1], three[2])
+
+
+def test_all_processes_end_soon_after_the_one_that_reads_from_them_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They hold the lock on the folder of the run, too: it would be refused for so long."""
+    monkeypatch.setattr("train.handover._LOOK_EVERY_S", 1.0)
+    numbers = tmp_path / "numbers"
+    reader = os.fork()
+    if not reader:
+        with Feeder(_material(), 64, 1, 1, Mix(), count=8) as feeder:
+            for _ in range(8):
+                feeder.next()
+            draft = tmp_path / "draft"
+            draft.write_text(" ".join(str(process.pid) for process in feeder._processes))
+            draft.rename(numbers)
+            time.sleep(60)
+        os._exit(1)
+    eventually(numbers.exists, 30)
+    feeders = [int(number) for number in numbers.read_text().split()]
+    os.kill(reader, signal.SIGKILL)
+    os.waitpid(reader, 0)
+
+    eventually(lambda: not any(_runs(number) for number in feeders), 4)
+
+
+def _runs(number: int) -> bool:
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_a_process_that_is_gone_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:

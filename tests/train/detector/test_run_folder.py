@@ -136,7 +136,6 @@ def test_another_run_is_not_taken_for_this_one(tmp_path: Path, lessons: list[int
 @pytest.mark.parametrize("name", ["run.json", "checkpoint.npz"])
 def test_the_folder_of_something_else_is_left_alone(tmp_path: Path, lessons: list[int], name: str) -> None:
     path = tmp_path / name
-    path.parent.mkdir(exist_ok=True)
     path.touch()
     with pytest.raises(UsageError, match=r"something else .* give another -o"):
         _fit(tmp_path)
