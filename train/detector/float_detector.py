@@ -72,15 +72,17 @@ class FloatDetector:
         sizes = [(width, height) for height, width in (size, *further_sizes(size))]
         self._letterbox = Letterbox(sizes, BACKGROUND, ENLARGE, LEVELS)
         self._min_score, self._scale, self._shift = min_score, scale, shift
-        any_size = [tf.TensorSpec((1, None, None, 3), tf.uint8)]
-        self._run = tf.function(
-            lambda pixels: model(tf.cast(pixels, tf.float32) / 127.5 - 1, training=False), input_signature=any_size
-        )
+
+        def run(pixels: Any) -> Any:
+            return model(tf.cast(pixels, tf.float32) / 127.5 - 1, training=False)
+
+        # One graph a size: Keras enlarges only what has one.
+        self._graphs = {size: tf.function(run) for size in sizes}
 
     def detect(self, image: Image) -> list[Detection]:
         """Faces of at least `min_score`, best first."""
         pixels, ratio = self._letterbox(image)
-        tensors = [np.asarray(tensor)[0] for tensor in self._run(pixels[None])]
+        tensors = [np.asarray(tensor)[0] for tensor in self._graphs[pixels.shape[1::-1]](pixels[None])]
         count = len(STRIDES)
         for i in range(count):
             tensors[i] = 1 / (1 + np.exp(-(tensors[i] * self._scale + self._shift)))
