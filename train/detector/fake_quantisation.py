@@ -61,7 +61,6 @@ def rounding_learner(network: Any, loss: DetectorLoss, pictures: Iterable[NDArra
         network: from `architecture.build`; trained in place.
         loss: see `train.detector.learner.Learner`.
         pictures: see `rounding_twin`.
-
     """
     from train.detector.learner import Learner
 

@@ -72,14 +72,16 @@ def test_all_processes_end_soon_after_the_one_that_reads_from_them_was_killed(
     numbers = tmp_path / "numbers"
     reader = os.fork()
     if not reader:
-        with Feeder(_material(), 64, 1, 1, Mix(), count=8) as feeder:
-            for _ in range(8):
-                feeder.next()
-            draft = tmp_path / "draft"
-            draft.write_text(" ".join(str(process.pid) for process in feeder._processes))
-            draft.rename(numbers)
-            time.sleep(60)
-        os._exit(1)
+        try:
+            with Feeder(_material(), 64, 1, 1, Mix(), count=8) as feeder:
+                for _ in range(8):
+                    feeder.next()
+                draft = tmp_path / "draft"
+                draft.write_text(" ".join(str(process.pid) for process in feeder._processes))
+                draft.rename(numbers)
+                time.sleep(60)
+        finally:
+            os._exit(1)  # or an error here would run the other tests a second time
     eventually(numbers.exists, 30)
     feeders = [int(number) for number in numbers.read_text().split()]
     os.kill(reader, signal.SIGKILL)
