@@ -43,6 +43,7 @@ def detector() -> None:
 @click.option("--start", type=_FILE, help="Weights to go on from, instead of the ImageNet trunk.")
 @click.option("--traps", type=_FILE, help="False alarms to paste, from `mine`.")
 @click.option("--objects", type=_FOLDER, help="Folder of PNG files with transparency that show no face, to paste.")
+@click.option("--face-free", type=_FOLDER, help="Folder of further pictures that show nobody's face.")
 @click.option(
     "--feeders",
     type=click.IntRange(1, 256),
@@ -66,6 +67,7 @@ def fit(
     start: Path | None,
     traps: Path | None,
     objects: Path | None,
+    face_free: Path | None,
     feeders: int,
     as_int8: bool,  # noqa: FBT001 - click passes options by name
 ) -> None:
@@ -85,6 +87,7 @@ def fit(
         start=start,
         traps=traps,
         objects=objects,
+        face_free=face_free,
         as_int8=as_int8,
         feeders=feeders,
         command=_command(),

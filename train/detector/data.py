@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ImageError, UsageError
+from train.dataset import PICTURE_SUFFIXES
 from train.detector.boxes import BARE, INCORRECT, MARGINS, MASK, Boxes, to_our_rule
 from train.samples import ARCHIVE_MARK
 from train.storage import PictureStore
@@ -147,6 +148,22 @@ def read_face_free(data: Path, split: str) -> list[Photo]:
             bait="detector_bait" in row["flags"].split(),
         )
         for row, member, jpeg in _members(data, split, "detection/no_face.zip")
+    ]
+
+
+def read_backgrounds(folder: Path) -> list[Photo]:
+    """Reads every picture below a folder that shows nobody's face, in the order of their names, to train on.
+
+    Raises:
+        UsageError: there is none.
+    """
+    paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
+    if not paths:
+        raise UsageError(f"{folder} holds no picture ({', '.join(sorted(PICTURE_SUFFIXES))})")
+    nothing = np.zeros(0, np.int64)
+    return [
+        Photo(str(path), "no_face", "train", path.read_bytes(), given=_NO_BOXES, boxes=_NO_BOXES, kinds=nothing)
+        for path in paths
     ]
 
 

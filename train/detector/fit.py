@@ -69,7 +69,7 @@ def fit(data: Path, teacher: Path, weights: Path, run: Path, options: FitOptions
 def _fit(data: Path, teacher: Path, weights: Path, run: Path, options: FitOptions) -> Path:
     from train.detector.traps import load_traps
 
-    material = gather(data, "train", teacher, run.parent / "detector-cache", options.objects)
+    material = gather(data, "train", teacher, run.parent / "detector-cache", options.objects, options.face_free)
     _check_material(material, data)
     traps = load_traps(options.traps) if options.traps else []
     log.info(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.detector.boxes import BARE, MARGINS, Boxes, share_inside, sizes, to_our_rule
-from train.detector.data import Face, read_face_free, read_faces, read_photos
+from train.detector.data import Face, read_backgrounds, read_face_free, read_faces, read_photos
 from train.detector.objects import read_objects
 from train.detector.paste import Cutout, oval, soft_rectangle
 from train.detector.scene import Scene, scene_of
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _CROP_SIZE: Final = (160,)
 """Face crops are small and hold one face: the teacher looks at one size only."""
+
+_NOBODY: Final = np.zeros((0, 5), np.float32)
+"""What the teacher sees in a picture that it need not look at."""
 
 _SURE: Final = 0.5
 _HEAD_ROOM: Final = 1.45
@@ -53,7 +56,14 @@ class Material:
         return [face for face in self.faces if face.kind != BARE]
 
 
-def gather(data: Path, split: str, teacher: Path, cache: Path, objects: Path | None = None) -> Material:
+def gather(
+    data: Path,
+    split: str,
+    teacher: Path,
+    cache: Path,
+    objects: Path | None = None,
+    face_free: Path | None = None,
+) -> Material:
     """Reads and decodes the material of one split.
 
     Args:
@@ -62,8 +72,10 @@ def gather(data: Path, split: str, teacher: Path, cache: Path, objects: Path | N
         teacher: YuNet's .onnx file.
         cache: folder where the teacher's answers are kept.
         objects: folder of `train.detector.objects`, None for none.
+        face_free: folder of further pictures without a face, None for none.
     """
     photos, empty = read_photos(data, split), read_face_free(data, split)
+    backgrounds = read_backgrounds(face_free) if face_free else []
     seen = labels(teacher, [*photos, *empty], cache)
     crops = read_faces(data, split)
     seen_in_crops = labels(teacher, crops, cache, _CROP_SIZE)
@@ -78,7 +90,8 @@ def gather(data: Path, split: str, teacher: Path, cache: Path, objects: Path | N
     return Material(
         scenes=[scene_of(photo, seen[photo.name]) for photo in photos],
         # Animals and objects that detectors fire on come twice.
-        empty=[scene_of(photo, seen[photo.name]) for photo in empty for _ in range(1 + photo.bait)],
+        empty=[scene_of(photo, seen[photo.name]) for photo in empty for _ in range(1 + photo.bait)]
+        + [scene_of(photo, _NOBODY) for photo in backgrounds],
         faces=faces,
         heads=heads,
         objects=read_objects(objects) if objects else [],

@@ -49,6 +49,7 @@ class FitOptions:
         start: weights to go on from; None begins with the ImageNet trunk.
         traps: file of false alarms (`train.detector.traps`) to paste, None for none.
         objects: folder of cut-out objects (`train.detector.objects`) to paste, None for none.
+        face_free: folder of further pictures without a face, None for none.
         as_int8: whether to compute with the rounding of the int8 file (`train.detector.fake_quantisation`).
         feeders: processes that make pictures.
         command: how the run was started, for the card.
@@ -65,6 +66,7 @@ class FitOptions:
     start: Path | None = None
     traps: Path | None = None
     objects: Path | None = None
+    face_free: Path | None = None
     as_int8: bool = False
     feeders: int = 1
     command: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,9 @@ from numpy.typing import NDArray
 
 from edge.errors import ImageError, UsageError
 from edge.vision.geometry import Image
-from train.detector import teacher
+from train.detector import material, teacher
 from train.detector.boxes import BARE, INCORRECT, MASK
-from train.detector.data import Photo, decode, read_face_free, read_faces, read_photos
+from train.detector.data import Photo, decode, read_backgrounds, read_face_free, read_faces, read_photos
 from train.detector.scene import FACE, IGNORE, scene_of
 
 
@@ -200,3 +201,34 @@ def test_the_teacher_is_not_believed_where_there_is_no_face() -> None:
     empty = np.zeros((0, 4), np.float32)
     photo = Photo("p", "no_face", "train", _jpeg(9), empty, empty, np.zeros(0, np.int64))
     assert len(scene_of(photo, np.array([[40, 10, 10, 12, 0.9]], np.float32)).boxes) == 0
+
+
+def test_a_folder_of_further_pictures_without_a_face(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "spoon.JPG").write_bytes(_jpeg(30))
+    (tmp_path / "a.png").write_bytes(_jpeg(60))
+    (tmp_path / "notes.txt").write_text("no picture")
+    found = read_backgrounds(tmp_path)
+    assert [Path(photo.name).name for photo in found] == ["a.png", "spoon.JPG"]
+    assert [int(photo.pixels().mean().round()) for photo in found] == [60, 30]
+    assert not any(len(photo.boxes) for photo in found)
+    with pytest.raises(UsageError, match=r"holds no picture \(.bmp"):
+        read_backgrounds(tmp_path / "c")
+
+
+def test_further_pictures_without_a_face_are_background(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "further"
+    folder.mkdir()
+    (folder / "spoon.jpg").write_bytes(_jpeg(30))
+    monkeypatch.setattr(material, "labels", lambda *_: defaultdict(lambda: np.zeros((0, 5), np.float32)))
+    alone = material.gather(data, "train", Path(), tmp_path)
+    more = material.gather(data, "train", Path(), tmp_path, face_free=folder)
+    assert len(more.scenes) == len(alone.scenes)
+    assert len(more.empty) == len(alone.empty) + 1
+    assert int(more.empty[-1].pixels.mean().round()) == 30
+    assert not len(more.empty[-1].boxes)
+    (folder / "torn.png").write_bytes(b"\x89PNG")
+    with pytest.raises(ImageError, match=r"torn\.png cannot be decoded"):
+        material.gather(data, "train", Path(), tmp_path, face_free=folder)
