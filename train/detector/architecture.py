@@ -32,25 +32,30 @@ STEM_CHANNELS: Final = 48
 """The width at which the trunk takes over: the expansion of its block 3."""
 
 _BLOCKS: Final = {
-    # number: (stride, expanded channels, channels). Block 3 has no expansion of its own: the stem ends in it.
-    3: (2, 48, 16),
-    4: (1, 96, 16),
-    5: (1, 96, 16),
-    6: (2, 96, 24),
-    7: (1, 144, 24),
-    8: (1, 144, 24),
-    9: (1, 144, 24),
-    10: (1, 144, 32),
-    11: (1, 192, 32),
-    12: (1, 192, 32),
-    13: (2, 192, 56),
-    14: (1, 336, 56),
-    15: (1, 336, 56),
-    16: (1, 336, 112),
+    # name: (stride, expanded channels, channels). Block 3 has no expansion of its own: the stem ends in it.
+    "block_3": (2, 48, 24),
+    "block_4": (1, 96, 24),
+    "block_5": (1, 96, 24),
+    "block_5a": (1, 96, 24),
+    "block_6": (2, 96, 32),
+    "block_7": (1, 144, 32),
+    "block_8": (1, 144, 32),
+    "block_9": (1, 144, 32),
+    "block_10": (1, 144, 48),
+    "block_11": (1, 192, 48),
+    "block_12": (1, 192, 48),
+    "block_12a": (1, 192, 48),
+    "block_12b": (1, 192, 48),
+    "block_13": (2, 192, 80),
+    "block_14": (1, 336, 80),
+    "block_15": (1, 336, 80),
+    "block_15a": (1, 336, 80),
+    "block_16": (1, 336, 160),
 }
+"""MobileNetV2's, half as wide again between them, and four more, with a letter: deep channels cost little time."""
 
 _TAPS: Final = ("block_6_expand_relu", "block_13_expand_relu", "block_16_project_BN")
-"""Trunk layers at strides 8, 16 and 32 (96, 192 and 112 channels): the widest tensors of their stride."""
+"""Trunk layers at strides 8, 16 and 32 (96, 192 and 160 channels): the widest tensors of their stride."""
 
 _BATCH_NORM_MOMENTUM: Final = 0.95
 """Keras' 0.999 for MobileNetV2 needs thousands of steps before the moving statistics mean anything."""
@@ -111,13 +116,34 @@ def load_trunk(model: Any, weights: Path) -> Any:
         input_shape=(224, 224, 3), alpha=TRUNK_ALPHA, include_top=False, weights=None, name="imagenet"
     )
     source.load_weights(str(weights))
-    for layer in model.layers:
-        if layer.name.startswith("block_") and layer.get_weights():
-            layer.set_weights(source.get_layer(layer.name).get_weights())
+    take_over(model, source)
     # The stem ends where the expansion of block 3 ended: with that layer's scale and offset for each channel its output
     # has the spread that the trunk expects before it has learned anything.
     model.get_layer("stem_out_bn").set_weights(source.get_layer("block_3_expand_BN").get_weights())
     return source
+
+
+def take_over(model: Any, source: Any) -> None:
+    """Gives a network what the layers of a narrower or shorter one have learned, by name.
+
+    Channels that the other does not have keep their random weights and are at first of no weight to those that it has,
+    so that a network grown in this way gives what the narrower one gave (Net2Net, Chen et al. 2016,
+    https://arxiv.org/abs/1511.05641, with nothing in the place of copies).
+
+    Args:
+        model: from `build`; changed in place.
+        source: a ``keras.Model``; its layers of other names are left alone.
+    """
+    import keras
+
+    learned = {layer.name: layer.get_weights() for layer in source.layers}
+    for layer in (each for each in model.layers if each.name in learned):
+        grown = layer.get_weights()
+        for wide, narrow in zip(grown, learned[layer.name], strict=True):
+            if isinstance(layer, keras.layers.Conv2D) and narrow.ndim == 4:
+                wide[:, :, narrow.shape[2] :, : narrow.shape[3]] = 0
+            wide[tuple(slice(side) for side in narrow.shape)] = narrow
+        layer.set_weights(grown)
 
 
 def _stem(pixels: Any) -> Any:
@@ -143,27 +169,29 @@ def _trunk(x: Any) -> dict[str, Any]:
     import keras
 
     taps: dict[str, Any] = {}
-    for number, (stride, expanded, channels) in _BLOCKS.items():
-        name, entry = f"block_{number}", x
-        if number != 3:
+    for name, (stride, expanded, channels) in _BLOCKS.items():
+        entry = x
+        if name != "block_3":
             x = keras.layers.Conv2D(expanded, 1, use_bias=False, name=f"{name}_expand")(x)
             x = _relu6(f"{name}_expand_relu")(_batch_norm(f"{name}_expand_BN")(x))
             taps[f"{name}_expand_relu"] = x
         x = keras.layers.DepthwiseConv2D(3, stride, padding="same", use_bias=False, name=f"{name}_depthwise")(x)
         x = _relu6(f"{name}_depthwise_relu")(_batch_norm(f"{name}_depthwise_BN")(x))
-        x = _batch_norm(f"{name}_project_BN")(
-            keras.layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_project")(x)
-        )
+        x = keras.layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_project")(x)
+        # A block that MobileNetV2 does not have changes nothing at first (Goyal et al. 2017).
+        x = _batch_norm(f"{name}_project_BN", gamma="zeros" if name[-1].isalpha() else "ones")(x)
         if stride == 1 and entry.shape[-1] == channels:
             x = keras.layers.Add(name=f"{name}_add")([entry, x])
         taps[f"{name}_project_BN"] = x
     return taps
 
 
-def _batch_norm(name: str) -> Any:
+def _batch_norm(name: str, gamma: str = "ones") -> Any:
     import keras
 
-    return keras.layers.BatchNormalization(momentum=_BATCH_NORM_MOMENTUM, epsilon=1e-3, name=name)
+    return keras.layers.BatchNormalization(
+        momentum=_BATCH_NORM_MOMENTUM, epsilon=1e-3, gamma_initializer=gamma, name=name
+    )
 
 
 def _relu6(name: str) -> Any:

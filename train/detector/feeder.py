@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from train.detector.material import Material
     from train.detector.paste import Cutout
 
-MAX_FACES: Final = 40
+MAX_FACES: Final = 50
 """Boxes of each role a picture may have; of more, the smallest faces become boxes that are ignored."""
 
 _WAITING: Final = 6

@@ -198,8 +198,8 @@ class Sampler:
         return joined(pixels, parts)
 
     def _head_grid(self) -> Scene:
-        """Two by two up to six by six heads, each as photographed; some smaller than their places, on plain ground."""
-        count = int(self.rng.integers(2, 7))
+        """Two by two up to seven by seven heads as photographed, some smaller than their places, on plain ground."""
+        count = int(self.rng.integers(2, 8))
         largest = 1.0 if self.rng.random() < 0.5 else float(np.exp(self.rng.uniform(np.log(0.3), 0)))
         lines = np.linspace(0, self.size, count + 1).astype(int)
         pixels = np.empty((self.size, self.size, 3), np.uint8)
