@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from edge.errors import ModelError, UsageError
@@ -91,8 +92,12 @@ def finished_weights(run: Path, start: str | None, keep: float) -> Path:
     before, after = _network(Path(start)), _network(weights)
     pairs = zip(before.get_weights(), after.get_weights(), strict=True)
     after.set_weights([keep * old + (1 - keep) * new for old, new in pairs])
-    path = run / "between.weights.h5"
-    after.save_weights(str(path))
+    path = run / f"between-{keep:g}.weights.h5"
+    # Two exports of one run, of the small file and the large one say, may be under way: each has a draft of its own.
+    with TemporaryDirectory(prefix=".draft-", dir=run) as folder:
+        draft = Path(folder) / path.name
+        after.save_weights(str(draft))
+        draft.replace(path)
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,22 @@ def test_what_is_kept_is_a_share_of_every_weight(tmp_path: Path) -> None:
 
     for old, new in zip(before.get_weights(), between.get_weights(), strict=True):
         assert np.allclose(new, old + 0.65, atol=1e-5)
+
+
+def test_two_exports_of_a_run_at_once_leave_each_other_alone(tmp_path: Path) -> None:
+    model = build()
+    start = tmp_path / "start.weights.h5"
+    model.save_weights(str(start))
+    model.save_weights(str(tmp_path / AVERAGE_FILE))
+    half = finished_weights(tmp_path, str(start), 0.5)
+    with half.open("rb") as file:
+        flock(file, LOCK_EX)  # as HDF5 does with what it writes
+        assert finished_weights(tmp_path, str(start), 0.5) == half
+        third = finished_weights(tmp_path, str(start), 0.35)
+    assert third != half
+    model.load_weights(str(half))
+    model.load_weights(str(third))
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted([AVERAGE_FILE, start.name, half.name, third.name])
 
 
 def test_without_a_share_they_are_those_of_the_run(tmp_path: Path) -> None:
