@@ -72,6 +72,9 @@ TOLERANCES = {
 }
 """Another runtime rounds otherwise; the same one on another processor does not, but OpenCV's resizing does, and boxes
 are rounded to whole pixels: of a face of 40 pixels that moves by one, p_mask has moved from 0.97 to 0.73."""
+PIXEL = 10.0
+"""A box that lies a pixel elsewhere may move p_mask by this over the face's smaller side, 0.25 at 40 pixels, between a
+verdict and none; to the opposite verdict never."""
 MIN_SCORE, MIN_FACE_PX = 0.5, 24
 """The defaults of the daemon. Smaller faces get no verdict."""
 
@@ -220,6 +223,13 @@ def is_clear(face: dict[str, Any], allowed: Tolerance) -> bool:
     return face["score"] > MIN_SCORE + allowed.score and smaller_side(face) > 1.25 * MIN_FACE_PX
 
 
+def label_tolerance(one: dict[str, Any], other: dict[str, Any], allowed: Tolerance) -> float:
+    """How far apart the `p_mask` of two faces with different labels may be."""
+    if one["box"] == other["box"] or "uncertain" not in (one["label"], other["label"]):
+        return allowed.label
+    return max(allowed.label, PIXEL / min(smaller_side(one), smaller_side(other)))
+
+
 def overlap(one: list[int], other: list[int]) -> float:
     """Intersection over union of two boxes (x, y, width, height)."""
     width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
@@ -278,13 +288,14 @@ def test_detector_and_classifier_together_give_the_same_verdicts(
         judged = [pair for pair in matched if min(map(smaller_side, pair)) >= MIN_FACE_PX]
         for one, other in judged:
             differences.append(abs(one["p_mask"] - other["p_mask"]))
-            if one["label"] != other["label"] and differences[-1] > allowed.label:
+            if one["label"] != other["label"] and differences[-1] > label_tolerance(one, other, allowed):
                 wrong.append(f"{name}: x86-64 {one}, aarch64 {other}")
         same += all(one["label"] == other["label"] for one, other in judged)
 
     assert len(wrong) <= allowed.wrong * len(differences), wrong
     assert len(differences) >= 0.8 * len(seen)
-    assert np.percentile(differences, 95) <= allowed.p_mask
+    # Of the dozen faces of a few pictures one that moved by a pixel is more than a twentieth.
+    assert np.percentile(differences, 95 if cpu == FULL_CPU else 80) <= allowed.p_mask
     if cpu == FULL_CPU:
         assert same / len(seen) >= allowed.pictures
     log.info(
