@@ -10,11 +10,13 @@ from typing import Any, Self
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 tf = pytest.importorskip("tensorflow", reason="the training side needs the extra `train`")
 
 from edge.errors import UsageError  # noqa: E402
 from train.detector import fit as fitting  # noqa: E402
+from train.detector.cli import detector  # noqa: E402
 from train.detector.feeder import Batch  # noqa: E402
 from train.detector.fit import averaged_weights, fit, recorded_options  # noqa: E402
 from train.detector.trainer import FitOptions, Trainer  # noqa: E402
@@ -151,6 +153,34 @@ def test_data_without_a_sort_of_pictures_is_refused(
     with pytest.raises(UsageError, match="the train part of data has no face-free photos, no bare face crops"):
         _fit(tmp_path / "run")
     assert not (tmp_path / "run").exists(), "other options may be tried"
+
+
+def test_the_folders_of_objects_and_of_pictures_without_a_face_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lessons: list[int]
+) -> None:
+    material = fitting.gather(Path(), "train", Path(), Path())
+    asked: list[tuple[Any, ...]] = []
+
+    def gather(*arguments: Any) -> Any:
+        asked.append(arguments)
+        return material
+
+    monkeypatch.setattr(fitting, "gather", gather)
+    monkeypatch.setattr(Trainer, "learn", _count)
+    objects, face_free, teacher = tmp_path / "objects", tmp_path / "face_free", tmp_path / "yunet.onnx"
+    objects.mkdir()
+    face_free.mkdir()
+    teacher.touch()
+    options = {"-o": tmp_path / "run", "--teacher": teacher, "--weights": teacher, "--steps": 1, "--batch": 1}
+    options |= {"--size": 64, "--objects": objects, "--face-free": face_free}
+    words = [str(word) for option in options.items() for word in option]
+
+    done = CliRunner().invoke(detector, ["fit", str(tmp_path), *words], catch_exceptions=False)
+
+    assert done.exit_code == 0, done.output
+    assert asked[0][-2:] == (objects, face_free)
+    recorded = recorded_options(tmp_path / "run")
+    assert (recorded["objects"], recorded["face_free"]) == (str(objects), str(face_free))
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", '{"steps": 1}'], ids=["none", "broken", "a list", "no seed"])
