@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 
 from edge.vision.cards import load_card
-from edge.vision.face_detector import MaskAwareFaceDetector, decode, decoding_of, detections, letterbox_of
+from edge.vision.decoding import decode, detections
+from edge.vision.face_detector import MaskAwareFaceDetector, decoding_of, letterbox_of
 from edge.vision.geometry import Image
 from edge.vision.tflite import TfliteModel, runtime_name
 from edge.vision.yunet import YunetDetector

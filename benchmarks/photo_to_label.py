@@ -21,8 +21,9 @@ import numpy as np
 from edge.vision.analyzer import Analyzer, Face
 from edge.vision.classifier import Label, MaskClassifier
 from edge.vision.face_detector import MaskAwareFaceDetector
+from edge.vision.geometry import overlaps
 from edge.vision.yunet import YunetDetector
-from train.detector.boxes import MASK, overlap
+from train.detector.boxes import MASK
 from train.detector.data import Photo, read_face_free, read_photos
 from train.detector.measure import all_faces
 
@@ -61,7 +62,7 @@ def score(tally: Tally, photo: Photo, faces: Iterable[tuple[Face, Label]], least
     taken = np.zeros(len(truth), bool)
     for face, label in sorted(faces, key=lambda pair: -(pair[0].score or 0.0)):
         box = np.array([[face.box.x, face.box.y, face.box.width, face.box.height]], np.float32)
-        shares = overlap(box, photo.given)[0] if truth else np.zeros(0)
+        shares = overlaps(box, photo.given)[0] if truth else np.zeros(0)
         open_shares = np.where(asked & ~taken, shares, -1.0)
         if truth and open_shares.max() >= least:
             at = int(open_shares.argmax())

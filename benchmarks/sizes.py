@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 
 from edge.vision.face_detector import MaskAwareFaceDetector
-from edge.vision.geometry import Image
+from edge.vision.geometry import Image, overlaps
 from edge.vision.yunet import YunetDetector
-from train.detector.boxes import BARE, overlap, sizes
+from train.detector.boxes import BARE, sizes
 from train.detector.data import Photo, read_photos
 from train.detector.material import gather
 from train.detector.measure import Contender, FindsFaces, find, summary
@@ -37,7 +37,7 @@ def is_found(detector: FindsFaces, image: Image, box: np.ndarray) -> bool:
     """Whether a face is found where it is."""
     found = [(face.box.x, face.box.y, face.box.width, face.box.height) for face in detector.detect(image)]
     boxes = np.array(found, np.float32).reshape(-1, 4)
-    return bool(len(boxes) and overlap(box[None].astype(np.float32), boxes).max() >= 0.35)
+    return bool(len(boxes) and overlaps(box[None].astype(np.float32), boxes).max() >= 0.35)
 
 
 def laid_on_grey(face: Cutout, scale: float) -> tuple[Image, np.ndarray]:

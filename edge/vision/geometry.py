@@ -60,6 +60,29 @@ def covered(a: Box, b: Box) -> float:
     return _shared(a, b) / min(a.width * a.height, b.width * b.height)
 
 
+def overlaps(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Intersection over union of every box of one set with every box of the other.
+
+    Args:
+        a: shape (n, 4), left, top, width, height.
+        b: shape (m, 4).
+
+    Returns:
+        Shape (n, m), 0 to 1.
+    """
+    a, b = np.reshape(a, (-1, 4)), np.reshape(b, (-1, 4))
+    shared = shared_areas(a, b)
+    union = (a[:, 2] * a[:, 3])[:, None] + b[:, 2] * b[:, 3] - shared
+    return np.asarray(shared / np.maximum(union, 1e-9), np.float32)
+
+
+def shared_areas(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What every box of one set shares with every box of the other, in square pixels; shapes as in `overlaps`."""
+    low = np.maximum(a[:, None, :2], b[:, :2])
+    high = np.minimum(a[:, None, :2] + a[:, None, 2:], b[:, :2] + b[:, 2:])
+    return np.asarray(np.prod(np.clip(high - low, 0, None), axis=-1), np.float32)
+
+
 def face_input(image: Image, box: Box, margin: float, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Cuts the square around a face and brings it to a model's input. Serving and training both call this.
 

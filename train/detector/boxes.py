@@ -14,6 +14,8 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.vision.geometry import shared_areas
+
 Boxes: TypeAlias = NDArray[np.float32]
 """Shape (n, 4): left, top, width, height in pixels."""
 
@@ -70,32 +72,10 @@ def to_our_rule(boxes: Boxes, margins: Margins) -> Boxes:
     ).astype(np.float32)
 
 
-def overlap(a: Boxes, b: Boxes) -> NDArray[np.float32]:
-    """Intersection over union of every box of one set with every box of the other.
-
-    Args:
-        a: shape (n, 4), left, top, width, height.
-        b: shape (m, 4).
-
-    Returns:
-        Shape (n, m), 0 to 1.
-    """
-    a, b = np.reshape(a, (-1, 1, 4)), np.reshape(b, (1, -1, 4))
-    shared = _shared_area(a, b)
-    union = a[..., 2] * a[..., 3] + b[..., 2] * b[..., 3] - shared
-    return np.asarray(shared / np.maximum(union, 1e-9), np.float32)
-
-
 def share_inside(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     """How much of every box of `a` lies inside every box of `b`: shape (n, m), 0 to 1."""
-    a, b = np.reshape(a, (-1, 1, 4)), np.reshape(b, (1, -1, 4))
-    return np.asarray(_shared_area(a, b) / np.maximum(a[..., 2] * a[..., 3], 1e-9), np.float32)
-
-
-def _shared_area(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    low = np.maximum(a[..., :2], b[..., :2])
-    high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
-    return np.asarray(np.prod(np.clip(high - low, 0, None), axis=-1), np.float32)
+    a, b = np.reshape(a, (-1, 4)), np.reshape(b, (-1, 4))
+    return np.asarray(shared_areas(a, b) / np.maximum(a[:, 2] * a[:, 3], 1e-9)[:, None], np.float32)
 
 
 def sizes(boxes: Boxes) -> NDArray[np.float32]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from edge.vision.face_detector import Decoding, Grid, Letterbox, decode, detections
+from edge.vision.decoding import Decoding, Grid, decode, detections
+from edge.vision.face_detector import Letterbox
 from edge.vision.levels import Levels
 from train.detector.architecture import STRIDES, output_names
 from train.detector.input_sizes import further_sizes

@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from train.detector.boxes import Boxes, overlap
+from edge.vision.geometry import overlaps
+from train.detector.boxes import Boxes
 
 SIZE_BANDS: Final = ((16.0, 32.0), (32.0, 64.0), (64.0, 1e9))
 """Face sizes (square root of the area, pixels of the photo) that are reported apart."""
@@ -87,7 +88,7 @@ def curve(answers: list[Answer], least_overlap: float) -> Curve:
     scores: list[float] = []
     right: list[bool] = []
     for answer in answers:
-        shares = overlap(answer.boxes, answer.truth)
+        shares = overlaps(answer.boxes, answer.truth)
         open_faces = answer.counted.copy()
         for at in np.argsort(-answer.scores, kind="stable"):
             near = np.where(open_faces, shares[at], -1.0)

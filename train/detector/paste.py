@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from train.detector.boxes import BARE, Boxes, overlap, sizes
+from edge.vision.geometry import overlaps
+from train.detector.boxes import BARE, Boxes, sizes
 from train.detector.scene import FACE, MIN_FACE, Scene
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def free_place(scene: Scene, size: float, rng: np.random.Generator, tries: int =
     for _ in range(tries):
         x, y = rng.uniform(0.2 * size, width - 0.2 * size), rng.uniform(0.2 * size, height - 0.2 * size)
         box: Boxes = np.array([[x - 0.65 * size, y - 0.75 * size, 1.3 * size, 1.5 * size]], np.float32)
-        if not len(scene.boxes) or not (overlap(box, scene.boxes) > 0).any():
+        if not len(scene.boxes) or not (overlaps(box, scene.boxes) > 0).any():
             return float(x), float(y)
     return None
 

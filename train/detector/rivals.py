@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.vision.decoding import detections
 from edge.vision.detector import Detection
-from edge.vision.face_detector import detections
 from edge.vision.yunet import YunetDetector
 from train.detector.measure import Contender
 

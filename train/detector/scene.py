@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.vision.geometry import overlaps
 from train.detector.boxes import (
     BARE,
     DOUBTFUL,
@@ -17,7 +18,6 @@ from train.detector.boxes import (
     MASK,
     NOTHING,
     Boxes,
-    overlap,
     share_inside,
     sizes,
     to_our_rule,
@@ -92,7 +92,7 @@ def _meets(extra: Boxes, boxes: Boxes) -> NDArray[np.bool_]:
     if not len(boxes):
         return np.zeros(len(extra), bool)
     inside = (share_inside(extra, boxes) > 0.5) | (share_inside(boxes, extra).T > 0.5)
-    return np.asarray(((overlap(extra, boxes) > 0.25) | inside).any(axis=1), bool)
+    return np.asarray(((overlaps(extra, boxes) > 0.25) | inside).any(axis=1), bool)
 
 
 def window(scene: Scene, view: View, size: tuple[int, int], background: int = 114) -> Scene:

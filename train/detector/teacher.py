@@ -86,11 +86,11 @@ class Teacher:
 
 def _best_score(kept: NDArray[np.float32], rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """The best score among the rows that overlap each kept box."""
-    from train.detector.boxes import overlap
+    from edge.vision.geometry import overlaps
 
     if not len(rows):
         return np.zeros(len(kept), np.float32)
-    near = overlap(kept[:, :4], rows[:, :4]) > _NMS_IOU
+    near = overlaps(kept[:, :4], rows[:, :4]) > _NMS_IOU
     return np.asarray(np.where(near, rows[None, :, 4], 0).max(axis=1), np.float32)
 
 

@@ -8,7 +8,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from edge.errors import UsageError
-from train.detector.boxes import overlap, share_inside
+from edge.vision.geometry import overlaps
+from train.detector.boxes import share_inside
 from train.detector.material import patch_at
 from train.detector.paste import Cutout, oval
 from train.files import replacing
@@ -40,7 +41,7 @@ def mine(detector: FindsFaces, scenes: list[Scene]) -> list[Cutout]:
         boxes = np.array([(d.box.x, d.box.y, d.box.width, d.box.height) for d in found], np.float32)
         wrong = np.ones(len(boxes), bool)
         if len(scene.boxes):
-            meets = (overlap(boxes, scene.boxes) > 0.05) | (share_inside(boxes, scene.boxes) > 0.2)
+            meets = (overlaps(boxes, scene.boxes) > 0.05) | (share_inside(boxes, scene.boxes) > 0.2)
             near = np.any(meets | (share_inside(scene.boxes, boxes).T > 0.2), axis=1)
             wrong = np.logical_not(near)
         patches += [patch_at(scene, box) for box in boxes[wrong] if min(box[2:]) >= 8]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.detector.boxes import MARGINS, Margins, overlap, share_inside, sizes, to_our_rule
+from edge.vision.geometry import overlaps
+from train.detector.boxes import MARGINS, Margins, share_inside, sizes, to_our_rule
 
 
 @pytest.mark.parametrize(
@@ -28,8 +29,8 @@ def test_the_sources_agree_better_by_our_rule() -> None:
     face = np.array([[0, 0, 100, 100]], np.float32)
     low = to_our_rule(face, Margins(0, -0.19, 0.04, 0.08))
     wide = to_our_rule(face, Margins(0.13, 0.14, 0.13, 0.08))
-    before = overlap(low, wide)[0, 0]
-    after = overlap(to_our_rule(low, MARGINS["andrewmvd"]), to_our_rule(wide, MARGINS["macwin"]))[0, 0]
+    before = overlaps(low, wide)[0, 0]
+    after = overlaps(to_our_rule(low, MARGINS["andrewmvd"]), to_our_rule(wide, MARGINS["macwin"]))[0, 0]
     assert before < 0.62
     assert after > 0.78
 
@@ -37,11 +38,11 @@ def test_the_sources_agree_better_by_our_rule() -> None:
 def test_overlap_of_every_pair() -> None:
     a = np.array([[0, 0, 10, 10], [100, 100, 5, 5]], np.float32)
     b = np.array([[5, 0, 10, 10], [0, 0, 10, 10]], np.float32)
-    assert overlap(a, b) == pytest.approx(np.array([[1 / 3, 1], [0, 0]]), abs=1e-6)
+    assert overlaps(a, b) == pytest.approx(np.array([[1 / 3, 1], [0, 0]]), abs=1e-6)
     assert share_inside(a, b) == pytest.approx(np.array([[0.5, 1], [0, 0]]), abs=1e-6)
 
 
 def test_no_boxes_have_no_overlap() -> None:
     none = np.zeros((0, 4), np.float32)
-    assert overlap(none, np.ones((3, 4), np.float32)).shape == (0, 3)
+    assert overlaps(none, np.ones((3, 4), np.float32)).shape == (0, 3)
     assert sizes(none).shape == (0,)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from train.detector.boxes import BARE, MASK, overlap
+from edge.vision.geometry import overlaps
+from train.detector.boxes import BARE, MASK
 from train.detector.feeder import MAX_FACES, batch_of
 from train.detector.light import disturb
 from train.detector.material import Material, patch_without_face
@@ -48,7 +49,7 @@ def _white(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 )
 def test_boxes_follow_the_pixels(view: View) -> None:
     seen = window(_scene((70, 50, 50, 70)), view, (192, 192), background=0)
-    assert overlap(seen.boxes, _white(seen.pixels))[0, 0] > 0.9
+    assert overlaps(seen.boxes, _white(seen.pixels))[0, 0] > 0.9
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_a_pasted_face_has_its_box(size: float, degrees: float) -> None:
     assert scene.kinds.tolist() == [BARE]
     # The oval reaches beyond the box by the hair: shrink what is white by that.
     white = _white(scene.pixels)
-    assert overlap(scene.boxes, white)[0, 0] > 0.6
+    assert overlaps(scene.boxes, white)[0, 0] > 0.6
     assert np.abs(scene.boxes[0, :2] + scene.boxes[0, 2:] / 2 - (100, 80)).max() < 1
 
 
@@ -100,7 +101,7 @@ def test_a_swapped_face_takes_the_place_of_the_masked_one() -> None:
     after = swap(before, 0, _cutout(), 0.0, mirrored=True)
     assert sorted(after.kinds.tolist()) == [MASK, BARE]
     swapped = after.boxes[after.kinds == BARE]
-    assert overlap(swapped, before.boxes[:1])[0, 0] > 0.9
+    assert overlaps(swapped, before.boxes[:1])[0, 0] > 0.9
 
 
 def _sampler(size: int = 128) -> Sampler:

@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.vision.geometry import overlaps
 from support.components import require_shared
 from train.detector import second_look
-from train.detector.boxes import BARE, DOUBTFUL, MASK, NOTHING, UNTOLD, overlap
+from train.detector.boxes import BARE, DOUBTFUL, MASK, NOTHING, UNTOLD
 from train.detector.data import Photo, read_face_free, read_photos
 from train.detector.measure import Contender, Findings, summary
 from train.detector.scene import FACE, IGNORE, scene_of
@@ -83,7 +84,7 @@ def test_no_face_is_listed_twice() -> None:
     assert len(rows) > 50
     for boxes in (np.array(each, np.float32) for each in rows.values()):
         assert (boxes[:, 2:] > 0).all()
-        assert (overlap(boxes, boxes) - np.eye(len(boxes))).max() < 0.35
+        assert (overlaps(boxes, boxes) - np.eye(len(boxes))).max() < 0.35
 
 
 def test_every_photo_of_the_list_is_known_and_its_boxes_lie_in_it() -> None:
@@ -100,4 +101,4 @@ def test_every_photo_of_the_list_is_known_and_its_boxes_lie_in_it() -> None:
         height, width = seen[digest].pixels().shape[:2]
         assert (look.boxes[:, :2] + look.boxes[:, 2:] <= (width, height)).all(), seen[digest].name
         if len(seen[digest].given):
-            assert overlap(look.boxes, seen[digest].given).max() < 0.3, seen[digest].name
+            assert overlaps(look.boxes, seen[digest].given).max() < 0.3, seen[digest].name

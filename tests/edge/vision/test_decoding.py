@@ -1,0 +1,146 @@
+"""Decoding against tensors made by hand, and what a card must say of it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge.errors import ModelError
+from edge.vision.cards import ModelCard
+from edge.vision.decoding import Decoding, Grid, decode, detections
+from edge.vision.face_detector import decoding_of
+
+_DECODING = Decoding(
+    grids=(Grid(stride=8, score="s8", box="b8"), Grid(stride=16, score="s16", box="b16")),
+    overlap=0.45,
+    candidates=50,
+    background=114,
+    enlarge=2.0,
+)
+
+
+def _tensors(*faces: tuple[int, int, int, float, tuple[float, float, float, float]]) -> dict[str, NDArray[np.float32]]:
+    """An input of 64 x 32: each face is stride, row, column, score, raw box."""
+    tensors = {}
+    for stride in (8, 16):
+        tensors[f"s{stride}"] = np.zeros((32 // stride, 64 // stride, 1), np.float32)
+        tensors[f"b{stride}"] = np.full((32 // stride, 64 // stride, 4), 9.0, np.float32)
+    for stride, row, column, score, box in faces:
+        tensors[f"s{stride}"][row, column] = score
+        tensors[f"b{stride}"][row, column] = box
+    return tensors
+
+
+@pytest.mark.parametrize(
+    ("face", "expected"),
+    [
+        ((8, 0, 0, 0.9, (0.0, 0.0, 0.0, 0.0)), (0, 0, 8, 8)),
+        ((8, 3, 7, 0.9, (0.0, 0.0, 0.0, 0.0)), (56, 24, 8, 8)),
+        ((8, 1, 2, 0.9, (0.5, -0.5, math.log(2), 0.0)), (16, 4, 16, 8)),
+        ((16, 1, 3, 0.9, (0.0, 0.25, math.log(0.5), math.log(1.5))), (52, 16, 8, 24)),
+        ((16, 0, 0, 0.5, (-1.0, 0.0, 0.0, 0.0)), (-16, 0, 16, 16)),
+    ],
+    ids=["first place", "last place", "moved and wide", "coarse grid", "at the threshold, outside"],
+)
+def test_one_place_becomes_one_box(
+    face: tuple[int, int, int, float, tuple[float, float, float, float]], expected: tuple[int, ...]
+) -> None:
+    boxes, scores = decode(_tensors(face), _DECODING, 0.5)
+    assert boxes == pytest.approx(np.array([expected], np.float32), abs=1e-4)
+    assert scores == pytest.approx(np.array([face[3]], np.float32))
+
+
+def test_boxes_grow_about_their_middle() -> None:
+    tensors = _tensors((16, 1, 3, 0.9, (0.0, 0.25, math.log(0.5), math.log(1.5))))
+    boxes, _ = decode(tensors, _DECODING.model_copy(update={"growth": 1.25}), 0.5)
+    assert boxes == pytest.approx(np.array([[51, 13, 10, 30]], np.float32), abs=1e-4)
+
+
+def test_places_below_the_threshold_are_left_out() -> None:
+    boxes, scores = decode(_tensors((8, 0, 0, 0.49, (0, 0, 0, 0))), _DECODING, 0.5)
+    assert boxes.shape == (0, 4)
+    assert scores.shape == (0,)
+
+
+def test_of_overlapping_boxes_the_better_one_stays_also_across_grids() -> None:
+    tensors = _tensors(
+        (8, 0, 0, 0.6, (0.5, 0.5, math.log(2), math.log(2))),
+        (16, 0, 0, 0.8, (0, 0, 0, 0)),
+        (8, 3, 7, 0.7, (0, 0, 0, 0)),
+    )
+    boxes, scores = decode(tensors, _DECODING, 0.5)
+    assert scores.tolist() == pytest.approx([0.8, 0.7])
+    assert boxes[0] == pytest.approx([0, 0, 16, 16])
+
+
+def test_no_more_than_the_best_candidates_are_looked_at() -> None:
+    tensors = _tensors()
+    tensors["s8"][..., 0] = np.linspace(0.5, 0.9, 32).reshape(4, 8)
+    tensors["b8"][:] = math.log(0.5)
+    boxes, scores = decode(tensors, _DECODING.model_copy(update={"candidates": 3}), 0.5)
+    assert len(boxes) == 3
+    assert scores[0] == pytest.approx(0.9)
+
+
+def test_a_missing_output_is_named() -> None:
+    tensors = _tensors()
+    del tensors["s16"]
+    with pytest.raises(KeyError, match="s16"):
+        decode(tensors, _DECODING, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((10, 10, 20, 20), (20, 30, 40, 60)),
+        ((-5, -5, 10, 10), (0, 0, 10, 15)),
+        ((95, 45, 50, 50), (190, 135, 10, 15)),
+        ((200, 10, 5, 5), None),
+    ],
+    ids=["inside", "cut at the upper left", "cut at the lower right", "outside"],
+)
+def test_boxes_come_back_in_pixels_of_the_picture(box: tuple[int, ...], expected: tuple[int, ...] | None) -> None:
+    found = detections(np.array([box], np.float32), np.array([0.75], np.float32), (2.0, 3.0), (200, 150))
+    if expected is None:
+        assert found == []
+    else:
+        (face,) = found
+        assert (face.box.x, face.box.y, face.box.width, face.box.height) == expected
+        assert face.score == 0.75
+
+
+def _card(**extra: object) -> ModelCard:
+    return ModelCard.model_validate(
+        {
+            "name": "d",
+            "task": "face-detector",
+            "version": "1",
+            "sha256": "0" * 64,
+            "input": {"width": 64, "height": 32, "channels": "RGB", "dtype": "uint8", "scale": 1.0, "zero_point": 0},
+            "labels": ["face"],
+            "licence": "Apache-2.0",
+            "created": "2026-01-01",
+            **extra,
+        }
+    )
+
+
+def test_decoding_is_read_from_the_card() -> None:
+    assert decoding_of(_card(decoding=_DECODING.model_dump(mode="json"))) == _DECODING
+
+
+@pytest.mark.parametrize(
+    ("extra", "says"),
+    [
+        ({}, "decoding.grids"),
+        ({"task": "mask-classifier"}, "not a face-detector"),
+        ({"decoding": {**_DECODING.model_dump(), "overlap": 2}}, "decoding.overlap"),
+    ],
+    ids=["none", "another task", "out of range"],
+)
+def test_a_card_that_cannot_be_decoded_with_is_refused(extra: dict[str, object], says: str) -> None:
+    with pytest.raises(ModelError, match=says):
+        decoding_of(_card(**extra))
