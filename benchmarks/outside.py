@@ -33,7 +33,8 @@ from edge.vision.classifier import Label, MaskClassifier
 from edge.vision.face_detector import MaskAwareFaceDetector
 from train.detector.boxes import BARE, DOUBTFUL
 from train.detector.data import Photo
-from train.detector.measure import Contender, Findings, all_faces, answers, curve, find, summary
+from train.detector.measure import Contender, Findings, all_faces, answers, find, summary
+from train.detector.metrics import curve, joined
 from train.detector.rivals import contenders
 
 BOXES = Path(__file__).with_name("outside.csv")
@@ -102,10 +103,10 @@ def read(folder: Path) -> list[Photo]:
 
 def interval(findings: Findings, draws: int = 1000) -> tuple[float, float]:
     """95 % of AP 0.35 when the photos are drawn anew, with replacement."""
-    rng, of_photo, values = np.random.default_rng(0), answers(findings, all_faces), []
+    rng, of_photo, values = np.random.default_rng(0), [curve([each], 0.35) for each in answers(findings, all_faces)], []
     for _ in range(draws):
         drawn = rng.integers(len(of_photo), size=len(of_photo))
-        values.append(curve([of_photo[index] for index in drawn], 0.35).average_precision())
+        values.append(joined([of_photo[index] for index in drawn]).average_precision())
     low, high = np.percentile(values, (2.5, 97.5))
     return float(low), float(high)
 

@@ -1,11 +1,13 @@
 """From the tensors of the bundled face detector to boxes.
 
 The network gives, for every place of three grids over its input, a score and a box relative to that place. A face is
-seen by several places; of the boxes that they draw the best one stays.
+seen by several places; of the boxes that they draw the best one stays, and how many agree with it bears on its score
+(docs/decisions/0018-support.md).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from edge.vision.detector import Detection
-from edge.vision.geometry import Box
+from edge.vision.geometry import Box, overlaps
 from edge.vision.levels import Levels
 
 
@@ -34,6 +36,44 @@ class Grid(BaseModel):
     box: str
 
 
+class Support(BaseModel):
+    """How the places that see a face make its score together.
+
+    A face is seen by several neighbouring places, a false alarm often by one, so the scores of all boxes that a box
+    stands for say more than its own alone (OpenCV's cascades count such neighbours: `minNeighbors`). With p its own
+    score and s the sum of all, its own included, the odds of the face are::
+
+        p / (1 - p) * alone * (s / p) ** weight
+
+    Attributes:
+        least: places of a lower score do not count; a box whose own score is lower is none.
+        alone: what the odds of a box that no other agrees with are multiplied with.
+        weight: how much agreement matters; 0 for not at all.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    least: float = Field(gt=0, lt=1)
+    alone: float = Field(gt=0)
+    weight: float
+
+    def score(self, own: NDArray[np.float32], total: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores of faces.
+
+        Args:
+            own: the score of each box, 0 to 1, shape (n,).
+            total: the sum of the scores of the boxes that it stands for, shape (n,).
+        """
+        evidence = logits(own) + math.log(self.alone) + self.weight * np.log(total / own)
+        return np.asarray(1 / (1 + np.exp(-evidence)), np.float32)
+
+
+def logits(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """ln(p / (1 - p)), of scores as far from 0 and 1 as those of 8 bits are."""
+    clipped = np.clip(scores, 1e-3, 1 - 1e-3)
+    return np.asarray(np.log(clipped / (1 - clipped)), np.float32)
+
+
 class Decoding(BaseModel):
     """What a card of task face-detector says under `decoding`.
 
@@ -45,6 +85,7 @@ class Decoding(BaseModel):
         enlarge: a picture smaller than the input is enlarged by at most this factor.
         growth: what width and height of every box are multiplied with, about its middle.
         levels: what is done to pictures of little contrast or light; None for nothing.
+        support: how places that see the same face make its score; None if the best one's counts alone.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -56,14 +97,13 @@ class Decoding(BaseModel):
     enlarge: float = Field(ge=1)
     growth: float = Field(default=1.0, gt=0)
     levels: Levels | None = None
+    support: Support | None = None
 
 
 def decode(
     outputs: Mapping[str, NDArray[np.float32]], decoding: Decoding, min_score: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Turns the network's tensors into boxes.
-
-    Only places that reach `min_score` are decoded: of about two thousand these are a handful.
 
     Args:
         outputs: by name; shapes as `Grid` says.
@@ -77,28 +117,72 @@ def decode(
     Raises:
         KeyError: an output that the card names is missing.
     """
-    boxes, scores = [], []
+    support = decoding.support
+    seen = candidates(outputs, decoding, support.least if support else min_score)
+    boxes, own, total = faces(*seen, decoding.overlap)
+    scores = support.score(own, total) if support else own
+    order = np.argsort(-scores, kind="stable")
+    order = order[scores[order] >= min_score]
+    return boxes[order], scores[order]
+
+
+def candidates(
+    outputs: Mapping[str, NDArray[np.float32]], decoding: Decoding, least: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The box of every place that reaches a score: of about two thousand these are a handful.
+
+    Args:
+        outputs: by name; shapes as `Grid` says.
+        decoding: from the card.
+        least: 0 to 1.
+
+    Returns:
+        Boxes (n, 4) as left, top, width, height in pixels of the input and their scores (n,), best first.
+
+    Raises:
+        KeyError: an output that the card names is missing.
+    """
+    boxes, scores = [np.zeros((0, 4), np.float32)], [np.zeros(0, np.float32)]
     for grid in decoding.grids:
         score = outputs[grid.score]
         rows, columns = score.shape[:2]
         flat = score.reshape(-1)
-        at = np.flatnonzero(flat >= min_score)
+        at = np.flatnonzero(flat >= least)
         if not len(at):
             continue
         raw = outputs[grid.box].reshape(rows * columns, 4)[at]
         extent = np.exp(raw[:, 2:]) * (grid.stride * decoding.growth)
         middle = (_middles(rows, columns)[at] + raw[:, :2]) * grid.stride
-        boxes.append(np.concatenate([middle - extent / 2, extent], axis=1))
+        boxes.append(np.concatenate([middle - extent / 2, extent], axis=1).astype(np.float32))
         scores.append(flat[at])
-    if not boxes:
-        return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-    all_boxes, all_scores = np.concatenate(boxes).astype(np.float32), np.concatenate(scores)
+    all_boxes, all_scores = np.concatenate(boxes), np.concatenate(scores)
     order = np.argsort(-all_scores, kind="stable")[: decoding.candidates]
-    all_boxes, all_scores = all_boxes[order], all_scores[order]
-    # Every candidate has passed min_score; comparing float32 with float64 once more could only lose one at the
-    # threshold.
-    kept = np.asarray(cv2.dnn.NMSBoxes(_rows(all_boxes), _rows(all_scores), 0.0, decoding.overlap), np.intp).reshape(-1)
-    return all_boxes[kept], all_scores[kept]
+    return all_boxes[order], all_scores[order]
+
+
+def faces(
+    boxes: NDArray[np.float32], scores: NDArray[np.float32], overlap: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Leaves one box of those that show the same face.
+
+    Args:
+        boxes: (n, 4), best first.
+        scores: (n,).
+        overlap: a box that shares more than this with a better one shows the same face.
+
+    Returns:
+        The boxes that stay (k, 4), best first, their scores (k,), and the sum (k,) of the scores of all that each
+        stands for: its own, and those of the left out boxes that share most with it.
+    """
+    # Every candidate has passed its threshold; comparing float32 with float64 once more could only lose one there.
+    kept = np.asarray(cv2.dnn.NMSBoxes(_rows(boxes), _rows(scores), 0.0, overlap), np.intp).reshape(-1)
+    total = scores[kept]
+    left_out = np.ones(len(boxes), bool)
+    left_out[kept] = False
+    if left_out.any():
+        meant = overlaps(boxes[kept], boxes[left_out]).argmax(axis=0)
+        total = total + np.bincount(meant, scores[left_out], len(kept)).astype(np.float32)
+    return boxes[kept], scores[kept], total
 
 
 def detections(

@@ -2,19 +2,27 @@
 
 What the network learns to give is the quality of its box, which seldom exceeds 0.75: the best threshold lay near 0.4.
 Platt's method (1999) fits a line to the logits of the validation boxes, right ones against wrong ones; the line is then
-built into the last layer of the score (`train.detector.export`), so that nobody has to know of it and 0.5 is the
-natural threshold.
+built into the last layer of the score (`train.detector.export`). What the agreement of neighbouring places adds is then
+fitted to the finished file's boxes, and is for the card (docs/decisions/0018-support.md). So nobody has to know of
+either, and 0.5 is the natural threshold.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from edge.vision.decoding import Support, logits
+
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from train.detector.metrics import Curve
+
+    Floats = NDArray[np.float32]
 
 _STEPS: Final = 100
 _RIDGE: Final = 1e-3
@@ -40,20 +48,47 @@ def platt(curves: list[Curve]) -> Line:
     """
     scores = np.concatenate([each.scores for each in curves]).astype(np.float64)
     right = np.concatenate([each.right for each in curves])
-    if right.all() or not right.any():
-        raise ValueError(f"expected right and wrong boxes, got {int(right.sum())} right ones of {len(right)}")
-    logits = np.log(np.clip(scores, 1e-6, 1 - 1e-6) / np.clip(1 - scores, 1e-6, 1))
-    # Platt's targets: a little short of 0 and 1, as if one more box of each sort had been seen.
-    positives, negatives = right.sum(), (~right).sum()
+    certainty = np.log(np.clip(scores, 1e-6, 1 - 1e-6) / np.clip(1 - scores, 1e-6, 1))
+    scale, shift = _regression(np.stack([certainty, np.ones_like(certainty)], axis=1), right, np.zeros_like(certainty))
+    return Line(max(scale, _LEAST_SLOPE), shift)
+
+
+def supported(least: float, own: Floats, total: Floats, right: NDArray[np.bool_]) -> Support:
+    """Fits how the agreement of several places bears on a score.
+
+    Args:
+        least: the score that a place had to reach.
+        own: the score of each box, shape (n,).
+        total: the sum of the scores that each stands for, shape (n,).
+        right: whether each is right, shape (n,).
+
+    Raises:
+        ValueError: all boxes are right, or all are wrong.
+    """
+    agreement = np.log(total / own).astype(np.float64)
+    weight, shift = _regression(np.stack([agreement, np.ones_like(agreement)], axis=1), right, logits(own))
+    return Support(least=least, alone=math.exp(shift), weight=weight)
+
+
+def _regression(
+    design: NDArray[np.float64], right: NDArray[np.bool_], known: NDArray[np.floating[Any]]
+) -> tuple[float, ...]:
+    """Logistic regression by Newton's method: weights of the columns of a design, beside what is known of the logits.
+
+    The targets are Platt's: a little short of 0 and 1, as if one more box of each sort had been seen.
+    """
+    positives, negatives = int(right.sum()), int((~right).sum())
+    if not positives or not negatives:
+        raise ValueError(f"expected right and wrong boxes, got {positives} right ones of {len(right)}")
     target = np.where(right, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    design = np.stack([logits, np.ones_like(logits)], axis=1)
-    line = np.array([1.0, 0.0])
+    weights = np.zeros(design.shape[1])
     for _ in range(_STEPS):
-        chance = 1 / (1 + np.exp(-np.clip(design @ line, -30, 30)))
+        chance = 1 / (1 + np.exp(-np.clip(known + design @ weights, -30, 30)))
         gradient = design.T @ (chance - target)
-        hessian = (design * (chance * (1 - chance))[:, None]).T @ design + _RIDGE * np.eye(2)
+        hessian = (design * (chance * (1 - chance))[:, None]).T @ design + _RIDGE * np.eye(len(weights))
         step = np.linalg.solve(hessian, gradient)
-        line -= step
+        # Where all is sure and wrong the curve is flat, and a whole step would leave it for good.
+        weights -= step / max(1.0, np.abs(step).max())
         if np.abs(step).max() < 1e-8:
             break
-    return Line(float(max(line[0], _LEAST_SLOPE)), float(line[1]))
+    return tuple(float(weight) for weight in weights)

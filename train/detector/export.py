@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edge.vision.decoding import Support
     from train.detector.calibrate import Line
     from train.detector.data import Photo
 
@@ -208,13 +209,13 @@ def _parsed(content: bytes) -> Any:
 
 
 def card(
-    content: bytes, size: tuple[int, int], provenance: Provenance, line: Line, metrics: dict[str, Any]
+    content: bytes, size: tuple[int, int], provenance: Provenance, line: Line, support: Support | None = None
 ) -> dict[str, Any]:
-    """The card of a file that `checked_outputs` has passed, with what the daemon needs to decode it.
+    """The card, without figures, of a file that `checked_outputs` has passed, with what the daemon needs to decode it.
 
     The calibration is there for `train.detector.thaw`, which takes it out of the scores again.
     """
-    names = checked_outputs(content, size)
+    decoded = decoding(checked_outputs(content, size)).model_copy(update={"support": support})
     training = {key: text for key, text in asdict(provenance).items() if key not in ("name", "version")}
     return {
         "name": provenance.name,
@@ -231,8 +232,8 @@ def card(
             "further": [{"width": width, "height": height} for height, width in sizes_of(content)[1:]],
         },
         "labels": ["face"],
-        "decoding": decoding(names).model_dump(mode="json"),
-        "metrics": metrics,
+        "decoding": decoded.model_dump(mode="json"),
+        "metrics": {},
         "training": {**training, "calibration": asdict(line)},
         "licence": _LICENCE,
         "created": dt.datetime.now(dt.UTC).date().isoformat(),

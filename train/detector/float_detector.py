@@ -13,6 +13,7 @@ from train.detector.architecture import STRIDES, output_names
 from train.detector.input_sizes import further_sizes
 
 if TYPE_CHECKING:
+    from edge.vision.decoding import Support
     from edge.vision.detector import Detection
     from edge.vision.geometry import Image
 
@@ -62,14 +63,21 @@ class FloatDetector:
         min_score: 0 to 1.
         scale: what logits are multiplied with, and
         shift: what is then added (see `train.detector.calibrate`).
+        support: how places that agree make a score; None for the best one's.
     """
 
     def __init__(
-        self, model: Any, size: tuple[int, int], min_score: float, scale: float = 1.0, shift: float = 0.0
+        self,
+        model: Any,
+        size: tuple[int, int],
+        min_score: float,
+        scale: float = 1.0,
+        shift: float = 0.0,
+        support: Support | None = None,
     ) -> None:
         import tensorflow as tf
 
-        self._decoding = decoding()
+        self._decoding = decoding().model_copy(update={"support": support})
         sizes = [(width, height) for height, width in (size, *further_sizes(size))]
         self._letterbox = Letterbox(sizes, BACKGROUND, ENLARGE, LEVELS)
         self._min_score, self._scale, self._shift = min_score, scale, shift

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.vision.geometry import overlaps
 from train.detector.boxes import Boxes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 SIZE_BANDS: Final = ((16.0, 32.0), (32.0, 64.0), (64.0, 1e9))
 """Face sizes (square root of the area, pixels of the photo) that are reported apart."""
@@ -77,31 +80,46 @@ class Curve:
 
 
 def curve(answers: list[Answer], least_overlap: float) -> Curve:
-    """Matches answers to faces, best score first, each face once.
+    """All answers of a detector, best score first.
+
+    Args:
+        answers: one for each picture.
+        least_overlap: see `matched`.
+    """
+    curves = []
+    for answer in answers:
+        pairs = list(matched(answer, least_overlap))
+        scores = answer.scores[[at for at, _ in pairs]]
+        curves.append(Curve(scores, np.array([found for _, found in pairs], bool), int(answer.counted.sum())))
+    return joined(curves)
+
+
+def joined(curves: Sequence[Curve]) -> Curve:
+    """The curve of all pictures from those of each."""
+    scores = np.concatenate([np.zeros(0, np.float32), *(each.scores for each in curves)])
+    right = np.concatenate([np.zeros(0, bool), *(each.right for each in curves)])
+    order = np.argsort(-scores, kind="stable")
+    return Curve(scores[order], right[order], sum(each.faces for each in curves))
+
+
+def matched(answer: Answer, least_overlap: float) -> Iterator[tuple[int, bool]]:
+    """Matches boxes to faces, best score first, each face once.
 
     A box that matches no face but a face that is not asked for is left out; every other one is false.
 
     Args:
-        answers: one for each picture.
+        answer: of one picture.
         least_overlap: intersection over union from which on a box has found a face.
+
+    Yields:
+        The index of a box, and whether it found a face.
     """
-    scores: list[float] = []
-    right: list[bool] = []
-    for answer in answers:
-        shares = overlaps(answer.boxes, answer.truth)
-        open_faces = answer.counted.copy()
-        for at in np.argsort(-answer.scores, kind="stable"):
-            near = np.where(open_faces, shares[at], -1.0)
-            if len(near) and near.max() >= least_overlap:
-                open_faces[int(near.argmax())] = False
-                scores.append(float(answer.scores[at]))
-                right.append(True)
-            elif not (shares[at][~answer.counted] >= least_overlap).any():
-                scores.append(float(answer.scores[at]))
-                right.append(False)
-    order = np.argsort(-np.array(scores), kind="stable")
-    return Curve(
-        np.array(scores, np.float32)[order],
-        np.array(right, bool)[order],
-        int(sum(int(answer.counted.sum()) for answer in answers)),
-    )
+    shares = overlaps(answer.boxes, answer.truth)
+    open_faces = answer.counted.copy()
+    for at in np.argsort(-answer.scores, kind="stable"):
+        near = np.where(open_faces, shares[at], -1.0)
+        if len(near) and near.max() >= least_overlap:
+            open_faces[int(near.argmax())] = False
+            yield int(at), True
+        elif not (shares[at][~answer.counted] >= least_overlap).any():
+            yield int(at), False

@@ -23,10 +23,12 @@ from train.detector.input_sizes import further_sizes, with_further_sizes
 from train.detector.measure import Contender, all_faces, answers, find, with_all_faces
 from train.detector.metrics import curve
 from train.detector.rivals import contenders
+from train.detector.support import fit_support
 from train.detector.traps import mine, save_traps
 from train.files import check_output, replacing
 
 if TYPE_CHECKING:
+    from edge.vision.decoding import Support
     from train.detector.evaluate import Part
 
 log = logging.getLogger(__name__)
@@ -38,9 +40,9 @@ _WORST_LOSS = 0.01
 """AP at IoU 0.5 that the int8 file may lose against the network it was made from."""
 
 
-def float_contender(weights: Path, size: tuple[int, int], line: Line) -> Contender:
+def float_contender(weights: Path, size: tuple[int, int], line: Line, support: Support | None = None) -> Contender:
     """The network before quantisation."""
-    make = partial(FloatDetector, _network(weights), size, scale=line.scale, shift=line.shift)
+    make = partial(FloatDetector, _network(weights), size, scale=line.scale, shift=line.shift, support=support)
     return Contender("float", lambda min_score: make(min_score=min_score), DEFAULT_SCORE)
 
 
@@ -134,8 +136,12 @@ def export_run(
     one_size = export.quantise(export.finished_network(weights, size, line), pictures)
     content = with_further_sizes(one_size, further_sizes(size))
     draft = run / f"draft-{output.name}"  # so that a refused file does not take the place of a good one
-    export.write(content, export.card(content, size, provenance, line, {}), draft)
-    results = compare(part, [float_contender(weights, size, line), file_contender(draft)])
+    export.write(content, export.card(content, size, provenance, line), draft)
+    support = fit_support(draft, part, _CALIBRATION_OVERLAP)
+    log.info("of support: %s", support)
+    text = export.card(content, size, provenance, line, support)
+    export.write(content, text, draft)
+    results = compare(part, [float_contender(weights, size, line, support), file_contender(draft)])
     lost = results["float"]["ap50"] - results["int8"]["ap50"]
     if lost > _WORST_LOSS:
         raise ModelError(
@@ -143,7 +149,7 @@ def export_run(
             "train at a lower rate, or keep more of what the run began with (--keep)"
         )
     metrics = {"val": rounded(results["int8"]), "val_float": rounded(results["float"])}
-    export.write(content, export.card(content, size, provenance, line, metrics), output)
+    export.write(content, {**text, "metrics": metrics}, output)
     return results
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge.errors import ModelError
 from edge.vision.cards import ModelCard
-from edge.vision.decoding import Decoding, Grid, decode, detections
+from edge.vision.decoding import Decoding, Grid, Support, decode, detections, faces
 from edge.vision.face_detector import decoding_of
 
 _DECODING = Decoding(
@@ -92,6 +92,66 @@ def test_a_missing_output_is_named() -> None:
         decode(tensors, _DECODING, 0.5)
 
 
+_AGREE = Support(least=0.1, alone=0.25, weight=2.0)
+_STEP = (0.0, 0.0, math.log(2), math.log(2))
+"""A box of 16 x 16 on the fine grid: two such of neighbouring places share a third, so with `overlap` 0.3 one face."""
+
+
+def _agreeing(*faces: tuple[int, int, int, float, tuple[float, float, float, float]]) -> list[float]:
+    decoding = _DECODING.model_copy(update={"overlap": 0.3, "support": _AGREE})
+    return decode(_tensors(*faces), decoding, 0.01)[1].tolist()
+
+
+def _odds(score: float, factor: float) -> float:
+    odds = score / (1 - score) * factor
+    return odds / (1 + odds)
+
+
+def test_places_that_agree_make_a_score_together() -> None:
+    lone = _agreeing((8, 2, 2, 0.6, _STEP))
+    assert lone == pytest.approx([_odds(0.6, 0.25)])
+    two = _agreeing((8, 2, 2, 0.6, _STEP), (8, 2, 3, 0.6, _STEP))
+    assert two == pytest.approx([0.6]), "twice its own score to the power of two makes up for a quarter"
+    three = _agreeing((8, 2, 2, 0.6, _STEP), (8, 2, 3, 0.3, _STEP), (8, 2, 1, 0.5, _STEP))
+    assert three == pytest.approx([_odds(0.6, 0.25 * (1.4 / 0.6) ** 2)])
+
+
+def test_places_that_are_too_unsure_do_not_count() -> None:
+    assert _agreeing((8, 2, 2, 0.6, _STEP), (8, 2, 3, 0.09, _STEP)) == pytest.approx([_odds(0.6, 0.25)])
+    assert _agreeing((8, 2, 2, 0.09, _STEP)) == []
+
+
+def test_faces_are_ordered_and_chosen_by_what_agreement_makes_of_them() -> None:
+    tensors = _tensors((8, 2, 1, 0.7, _STEP), (8, 2, 6, 0.45, _STEP), (8, 2, 7, 0.45, _STEP), (8, 2, 5, 0.4, _STEP))
+    decoding = _DECODING.model_copy(update={"overlap": 0.3, "support": _AGREE})
+    boxes, scores = decode(tensors, decoding, 0.01)
+    assert boxes[:, 0].tolist() == [44, 4]
+    assert scores.tolist() == pytest.approx([_odds(0.45, 0.25 * (1.3 / 0.45) ** 2), _odds(0.7, 0.25)])
+    boxes, scores = decode(tensors, decoding, 0.5)
+    assert boxes[:, 0].tolist() == [44], "less than the threshold by itself, more with its neighbours"
+    assert decode(tensors, decoding, 0.9)[1].tolist() == []
+
+
+def test_a_box_that_is_left_out_speaks_for_the_face_that_it_shares_most_with() -> None:
+    left, right, between = (0, 0, 10, 10), (12, 0, 10, 10), (5, 0, 10, 10)
+    boxes = np.array([left, right, between], np.float32)
+    kept, own, total = faces(boxes, np.array([0.9, 0.8, 0.3], np.float32), 0.1)
+    assert kept.tolist() == boxes[:2].tolist()
+    assert own.tolist() == pytest.approx([0.9, 0.8])
+    assert total.tolist() == pytest.approx([1.2, 0.8])
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0])
+def test_scores_at_the_ends_stay_scores(score: float) -> None:
+    own = np.array([max(score, 1e-6)], np.float32)
+    assert 0 <= _AGREE.score(own, own * 3)[0] <= 1
+
+
+def test_where_nothing_is_seen_nothing_agrees() -> None:
+    boxes, scores = decode(_tensors(), _DECODING.model_copy(update={"support": _AGREE}), 0.5)
+    assert (boxes.shape, scores.shape) == ((0, 4), (0,))
+
+
 @pytest.mark.parametrize(
     ("box", "expected"),
     [
@@ -129,7 +189,8 @@ def _card(**extra: object) -> ModelCard:
 
 
 def test_decoding_is_read_from_the_card() -> None:
-    assert decoding_of(_card(decoding=_DECODING.model_dump(mode="json"))) == _DECODING
+    for decoding in (_DECODING, _DECODING.model_copy(update={"support": _AGREE})):
+        assert decoding_of(_card(decoding=decoding.model_dump(mode="json"))) == decoding
 
 
 @pytest.mark.parametrize(
@@ -138,8 +199,12 @@ def test_decoding_is_read_from_the_card() -> None:
         ({}, "decoding.grids"),
         ({"task": "mask-classifier"}, "not a face-detector"),
         ({"decoding": {**_DECODING.model_dump(), "overlap": 2}}, "decoding.overlap"),
+        (
+            {"decoding": {**_DECODING.model_dump(), "support": {"least": 0.1, "alone": 0, "weight": 1}}},
+            "decoding.support.alone",
+        ),
     ],
-    ids=["none", "another task", "out of range"],
+    ids=["none", "another task", "out of range", "support out of range"],
 )
 def test_a_card_that_cannot_be_decoded_with_is_refused(extra: dict[str, object], says: str) -> None:
     with pytest.raises(ModelError, match=says):

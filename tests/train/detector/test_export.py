@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("tensorflow", reason="the training side needs the extra `train`")
 
 from edge.errors import ModelError
+from edge.vision.decoding import Support
 from train.detector import export, pipeline
 from train.detector.architecture import build
 from train.detector.calibrate import Line
@@ -36,7 +37,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(export, "calibration_pictures", lambda *_: [])
     monkeypatch.setattr(export, "quantise", lambda *_: b"content of a new file")
     monkeypatch.setattr(pipeline, "with_further_sizes", lambda content, _: content)
-    monkeypatch.setattr(export, "card", lambda *parts: {"metrics": parts[-1]})
+    monkeypatch.setattr(export, "card", lambda *_: {"metrics": {}})
+    monkeypatch.setattr(pipeline, "fit_support", lambda *_: Support(least=0.05, alone=1, weight=0))
     return folder
 
 

@@ -119,7 +119,7 @@ def test_the_file_is_what_the_daemon_relies_on(content: bytes) -> None:
 
 def test_the_daemon_reads_the_file_by_its_card(content: bytes, weights: Path, tmp_path: Path) -> None:
     path = tmp_path / "face_detector.tflite"
-    export.write(content, export.card(content, _SIZE, _PROVENANCE, Line(), {}), path)
+    export.write(content, export.card(content, _SIZE, _PROVENANCE, Line()), path)
     detector = MaskAwareFaceDetector(path, 0.3)
     assert detector.model.identity.startswith("face_detector@")
     image = np.random.default_rng(2).integers(0, 255, (50, 70, 3)).astype(np.uint8)
@@ -137,7 +137,7 @@ def test_the_daemon_reads_the_file_by_its_card(content: bytes, weights: Path, tm
 
 def test_another_file_than_the_card_tells_of_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "face_detector.tflite"
-    text = export.card(content, _SIZE, _PROVENANCE, Line(), {})
+    text = export.card(content, _SIZE, _PROVENANCE, Line())
     export.write(content, text, path)
     path.with_suffix(".json").write_text(json.dumps({**text, "sha256": "0" * 64}))
     with pytest.raises(ModelError):

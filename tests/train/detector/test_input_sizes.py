@@ -122,7 +122,7 @@ def test_the_daemon_sees_what_the_float_network_sees(
 ) -> None:
     path = tmp_path / "face_detector.tflite"
     content = with_further_sizes(one_size, further_sizes(_FIRST))
-    export.write(content, export.card(content, _FIRST, _PROVENANCE, Line(), {}), path)
+    export.write(content, export.card(content, _FIRST, _PROVENANCE, Line()), path)
     image = np.random.default_rng(2).integers(0, 255, (*shape, 3)).astype(np.uint8)
     network = build()
     network.load_weights(str(weights))
@@ -141,7 +141,7 @@ def test_8_bits_hold_in_a_further_size_what_they_hold_in_the_first(
 ) -> None:
     """Scales are those of the first size, by which the file was calibrated."""
     path = tmp_path / "face_detector.tflite"
-    text = export.card(content, _FIRST, _PROVENANCE, Line(), {})
+    text = export.card(content, _FIRST, _PROVENANCE, Line())
     export.write(content, text, path)
     pixels = np.random.default_rng(2).integers(0, 255, (*size, 3)).astype(np.uint8)
 
@@ -165,7 +165,7 @@ def test_the_first_size_and_the_weights_stay_what_they_were(one_size: bytes, con
 
 def test_the_card_tells_of_the_further_sizes(one_size: bytes, content: bytes) -> None:
     def sizes(file: bytes) -> tuple[tuple[int, int], ...]:
-        return ModelCard.model_validate(export.card(file, _FIRST, _PROVENANCE, Line(), {})).input.sizes
+        return ModelCard.model_validate(export.card(file, _FIRST, _PROVENANCE, Line())).input.sizes
 
     assert sizes(one_size) == ((96, 64),)
     assert sizes(content) == ((96, 64), (64, 96), (128, 160))

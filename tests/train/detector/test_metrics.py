@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from train.detector.calibrate import platt
+from train.detector.calibrate import platt, supported
 from train.detector.metrics import Answer, Curve, curve
 
 _FACE = (0, 0, 10, 10)
@@ -80,3 +80,28 @@ def test_platt_puts_one_half_where_right_and_wrong_are_even() -> None:
 def test_platt_needs_right_and_wrong_boxes() -> None:
     with pytest.raises(ValueError, match="right and wrong"):
         platt([Curve(np.array([0.5], np.float32), np.array([True]), 1)])
+
+
+def test_agreement_is_weighed_as_it_tells_right_from_wrong() -> None:
+    rng = np.random.default_rng(0)
+    own, others = rng.uniform(0.05, 0.95, 6000), rng.uniform(0, 4, 6000)
+    odds = own / (1 - own) * 0.25 * (1 + others) ** 1.5
+    right = rng.random(6000) < odds / (1 + odds)
+    own = own.astype(np.float32)
+    support = supported(0.02, own, (own * (1 + others)).astype(np.float32), right)
+    assert support.least == 0.02
+    assert support.alone == pytest.approx(0.25, rel=0.15)
+    assert support.weight == pytest.approx(1.5, abs=0.15)
+
+
+def test_agreement_that_tells_nothing_weighs_nothing() -> None:
+    rng = np.random.default_rng(0)
+    own = rng.uniform(0.05, 0.95, 6000).astype(np.float32)
+    support = supported(0.02, own, own * rng.uniform(1, 5, 6000).astype(np.float32), rng.random(6000) < own)
+    assert support.alone == pytest.approx(1, abs=0.2)
+    assert support.weight == pytest.approx(0, abs=0.15)
+
+
+def test_agreement_needs_right_and_wrong_boxes() -> None:
+    with pytest.raises(ValueError, match="right and wrong"):
+        supported(0.02, np.array([0.5], np.float32), np.array([0.5], np.float32), np.array([False]))
