@@ -162,7 +162,8 @@ def main() -> None:
             soak.run()
         except (TimeoutError, RuntimeError) as error:
             soak.report.problems.append(str(error))
-            print((Path(folder) / "daemon.log").read_text()[-4000:], file=sys.stderr)
+            log = Path(folder) / "daemon.log"
+            print(log.read_text()[-4000:] if log.exists() else "the daemon was not started", file=sys.stderr)
     soak.report.print_table()
     text = json.dumps(asdict(soak.report))
     print(text)

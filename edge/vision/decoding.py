@@ -36,6 +36,10 @@ class Grid(BaseModel):
     box: str
 
 
+_SUREST = 30.0
+"""Logits beyond are as good as certain, and `exp` has room."""
+
+
 class Support(BaseModel):
     """How the places that see a face make its score together.
 
@@ -43,19 +47,17 @@ class Support(BaseModel):
     stands for say more than its own alone (OpenCV's cascades count such neighbours: `minNeighbors`). With p its own
     score and s the sum of all, its own included, the odds of the face are::
 
-        p / (1 - p) * alone * (s / p) ** weight
+        p / (1 - p) * s / p * alone
 
     Attributes:
         least: places of a lower score do not count; a box whose own score is lower is none.
         alone: what the odds of a box that no other agrees with are multiplied with.
-        weight: how much agreement matters; 0 for not at all.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     least: float = Field(gt=0, lt=1)
     alone: float = Field(gt=0)
-    weight: float
 
     def score(self, own: NDArray[np.float32], total: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores of faces.
@@ -64,8 +66,8 @@ class Support(BaseModel):
             own: the score of each box, 0 to 1, shape (n,).
             total: the sum of the scores of the boxes that it stands for, shape (n,).
         """
-        evidence = logits(own) + math.log(self.alone) + self.weight * np.log(total / own)
-        return np.asarray(1 / (1 + np.exp(-evidence)), np.float32)
+        evidence = logits(own) + np.log(total / own) + math.log(self.alone)
+        return np.asarray(1 / (1 + np.exp(-np.clip(evidence, -_SUREST, _SUREST))), np.float32)
 
 
 def logits(scores: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -172,16 +174,17 @@ def faces(
 
     Returns:
         The boxes that stay (k, 4), best first, their scores (k,), and the sum (k,) of the scores of all that each
-        stands for: its own, and those of the left out boxes that share most with it.
+        stands for: its own, and those of the left out boxes of no higher score that share most with it.
     """
     # Every candidate has passed its threshold; comparing float32 with float64 once more could only lose one there.
     kept = np.asarray(cv2.dnn.NMSBoxes(_rows(boxes), _rows(scores), 0.0, overlap), np.intp).reshape(-1)
     total = scores[kept]
     left_out = np.ones(len(boxes), bool)
     left_out[kept] = False
-    if left_out.any():
-        meant = overlaps(boxes[kept], boxes[left_out]).argmax(axis=0)
-        total = total + np.bincount(meant, scores[left_out], len(kept)).astype(np.float32)
+    if len(kept) and left_out.any():
+        shares = overlaps(boxes[kept], boxes[left_out])
+        shares[scores[kept][:, None] < scores[left_out]] = -1
+        total = total + np.bincount(shares.argmax(axis=0), scores[left_out], len(kept)).astype(np.float32)
     return boxes[kept], scores[kept], total
 
 
@@ -199,13 +202,22 @@ def detections(
     Returns:
         In the same order; boxes that lie outside of the picture are left out.
     """
-    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1) * (*ratio, *ratio)
-    corners = np.rint(np.minimum(np.maximum(corners, 0), (*size, *size)))
+    inside = in_picture(boxes, ratio, size)
     return [
-        Detection(Box(left, top, right - left, bottom - top), min(1.0, score))
-        for (left, top, right, bottom), score in zip(corners.astype(int).tolist(), scores.tolist(), strict=True)
-        if right > left and bottom > top
+        Detection(Box(left, top, width, height), min(1.0, score))
+        for (left, top, width, height), score in zip(inside.tolist(), scores.tolist(), strict=True)
+        if width > 0 and height > 0
     ]
+
+
+def in_picture(boxes: NDArray[np.float32], ratio: tuple[float, float], size: tuple[int, int]) -> NDArray[np.int64]:
+    """Boxes in whole pixels of the picture, clipped to it: shape (n, 4); without width or height if they lie outside.
+
+    Args are those of `detections`.
+    """
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1) * (*ratio, *ratio)
+    corners = np.rint(np.minimum(np.maximum(corners, 0), (*size, *size))).astype(np.int64)
+    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
 
 
 @lru_cache(maxsize=16)

@@ -54,7 +54,7 @@ def platt(curves: list[Curve]) -> Line:
 
 
 def supported(least: float, own: Floats, total: Floats, right: NDArray[np.bool_]) -> Support:
-    """Fits how the agreement of several places bears on a score.
+    """Fits what becomes of a score that no other place agrees with, so that 0.5 stays the natural threshold.
 
     Args:
         least: the score that a place had to reach.
@@ -65,9 +65,8 @@ def supported(least: float, own: Floats, total: Floats, right: NDArray[np.bool_]
     Raises:
         ValueError: all boxes are right, or all are wrong.
     """
-    agreement = np.log(total / own).astype(np.float64)
-    weight, shift = _regression(np.stack([agreement, np.ones_like(agreement)], axis=1), right, logits(own))
-    return Support(least=least, alone=math.exp(shift), weight=weight)
+    (shift,) = _regression(np.ones((len(own), 1)), right, logits(own) + np.log(total / own))
+    return Support(least=least, alone=math.exp(shift))
 
 
 def _regression(

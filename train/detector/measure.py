@@ -90,9 +90,9 @@ def race(
     return times
 
 
-def find(contender: Contender, photos: list[Photo]) -> Findings:
-    """Runs a detector over photos, asking for everything down to `LOWEST_SCORE`."""
-    findings, detector = Findings(contender, photos), contender.make(LOWEST_SCORE)
+def find(contender: Contender, photos: list[Photo], least: float = LOWEST_SCORE) -> Findings:
+    """Runs a detector over photos, asking for everything down to a score."""
+    findings, detector = Findings(contender, photos), contender.make(least)
     for photo in photos:
         found = detector.detect(photo.pixels())
         findings.boxes.append(

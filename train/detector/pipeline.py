@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 DEFAULT_SCORE = 0.5
 _CALIBRATION_OVERLAP = 0.35
+_CALIBRATION_LEAST = 0.02
 _CALIBRATION_PICTURES = 250
 _WORST_LOSS = 0.01
 """AP at IoU 0.5 that the int8 file may lose against the network it was made from."""
@@ -67,7 +68,8 @@ def file_contender(model: Path, name: str = "int8") -> Contender:
 
 def calibration_line(raw: Contender, part: Part) -> Line:
     """Fits the scores on the validation part, with all its faces."""
-    seen, free = with_all_faces(find(raw, part.photos)), find(raw, part.face_free)
+    seen, free = (find(raw, photos, _CALIBRATION_LEAST) for photos in (part.photos, part.face_free))
+    seen = with_all_faces(seen)
     return platt([curve(answers(each, all_faces), _CALIBRATION_OVERLAP) for each in (seen, free)])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from edge.vision.cards import load_card
-from edge.vision.decoding import Support, candidates, faces
+from edge.vision.decoding import Support, candidates, faces, in_picture
 from edge.vision.face_detector import decoding_of, letterbox_of
 from edge.vision.tflite import TfliteModel
 from train.detector.calibrate import supported
@@ -40,11 +40,14 @@ def fit_support(model: Path, part: Part, least_overlap: float) -> Support:
     letterbox, decoding, network = letterbox_of(card), decoding_of(card), TfliteModel(model, card, threads=1)
     own, total, right = [], [], []
     for photo in [*map(completed, part.photos), *part.face_free]:
-        pixels, ratio = letterbox(photo.pixels())
+        image = photo.pixels()
+        pixels, ratio = letterbox(image)
         boxes, scores, sums = faces(*candidates(network.invoke(pixels), decoding, LEAST), decoding.overlap)
-        in_photo = (boxes * np.array([*ratio, *ratio])).astype(np.float32)
-        for at, found in matched(Answer(in_photo, scores, photo.given, all_faces(photo)), least_overlap):
-            own.append(scores[at])
-            total.append(sums[at])
+        in_photo = in_picture(boxes, ratio, (image.shape[1], image.shape[0]))
+        shown = np.flatnonzero((in_photo[:, 2:] > 0).all(axis=1))
+        answer = Answer(in_photo[shown].astype(np.float32), scores[shown], photo.given, all_faces(photo))
+        for at, found in matched(answer, least_overlap):
+            own.append(scores[shown[at]])
+            total.append(sums[shown[at]])
             right.append(found)
     return supported(LEAST, np.array(own, np.float32), np.array(total, np.float32), np.array(right, bool))

@@ -92,7 +92,7 @@ def test_a_missing_output_is_named() -> None:
         decode(tensors, _DECODING, 0.5)
 
 
-_AGREE = Support(least=0.1, alone=0.25, weight=2.0)
+_AGREE = Support(least=0.1, alone=0.5)
 _STEP = (0.0, 0.0, math.log(2), math.log(2))
 """A box of 16 x 16 on the fine grid: two such of neighbouring places share a third, so with `overlap` 0.3 one face."""
 
@@ -109,27 +109,27 @@ def _odds(score: float, factor: float) -> float:
 
 def test_places_that_agree_make_a_score_together() -> None:
     lone = _agreeing((8, 2, 2, 0.6, _STEP))
-    assert lone == pytest.approx([_odds(0.6, 0.25)])
+    assert lone == pytest.approx([_odds(0.6, 0.5)])
     two = _agreeing((8, 2, 2, 0.6, _STEP), (8, 2, 3, 0.6, _STEP))
-    assert two == pytest.approx([0.6]), "twice its own score to the power of two makes up for a quarter"
+    assert two == pytest.approx([0.6]), "twice its own score makes up for half of its odds"
     three = _agreeing((8, 2, 2, 0.6, _STEP), (8, 2, 3, 0.3, _STEP), (8, 2, 1, 0.5, _STEP))
-    assert three == pytest.approx([_odds(0.6, 0.25 * (1.4 / 0.6) ** 2)])
+    assert three == pytest.approx([_odds(0.6, 0.5 * 1.4 / 0.6)])
 
 
 def test_places_that_are_too_unsure_do_not_count() -> None:
-    assert _agreeing((8, 2, 2, 0.6, _STEP), (8, 2, 3, 0.09, _STEP)) == pytest.approx([_odds(0.6, 0.25)])
+    assert _agreeing((8, 2, 2, 0.6, _STEP), (8, 2, 3, 0.09, _STEP)) == pytest.approx([_odds(0.6, 0.5)])
     assert _agreeing((8, 2, 2, 0.09, _STEP)) == []
 
 
 def test_faces_are_ordered_and_chosen_by_what_agreement_makes_of_them() -> None:
-    tensors = _tensors((8, 2, 1, 0.7, _STEP), (8, 2, 6, 0.45, _STEP), (8, 2, 7, 0.45, _STEP), (8, 2, 5, 0.4, _STEP))
+    tensors = _tensors((8, 2, 1, 0.65, _STEP), (8, 2, 6, 0.45, _STEP), (8, 2, 7, 0.45, _STEP), (8, 2, 5, 0.4, _STEP))
     decoding = _DECODING.model_copy(update={"overlap": 0.3, "support": _AGREE})
     boxes, scores = decode(tensors, decoding, 0.01)
     assert boxes[:, 0].tolist() == [44, 4]
-    assert scores.tolist() == pytest.approx([_odds(0.45, 0.25 * (1.3 / 0.45) ** 2), _odds(0.7, 0.25)])
+    assert scores.tolist() == pytest.approx([_odds(0.45, 0.5 * 1.3 / 0.45), _odds(0.65, 0.5)])
     boxes, scores = decode(tensors, decoding, 0.5)
-    assert boxes[:, 0].tolist() == [44], "less than the threshold by itself, more with its neighbours"
-    assert decode(tensors, decoding, 0.9)[1].tolist() == []
+    assert boxes[:, 0].tolist() == [44], "what 0.65 is alone is under the threshold, what 0.45 is with its neighbours over it"
+    assert decode(tensors, decoding, 0.6)[1].tolist() == []
 
 
 def test_a_box_that_is_left_out_speaks_for_the_face_that_it_shares_most_with() -> None:
@@ -141,10 +141,27 @@ def test_a_box_that_is_left_out_speaks_for_the_face_that_it_shares_most_with() -
     assert total.tolist() == pytest.approx([1.2, 0.8])
 
 
-@pytest.mark.parametrize("score", [0.0, 1.0])
-def test_scores_at_the_ends_stay_scores(score: float) -> None:
-    own = np.array([max(score, 1e-6)], np.float32)
-    assert 0 <= _AGREE.score(own, own * 3)[0] <= 1
+def test_a_weak_face_is_not_made_by_a_stronger_box_that_lies_nearer_to_it() -> None:
+    boxes = np.array([(0, 0, 100, 100), (33, 0, 100, 100), (55, 0, 100, 100)], np.float32)
+    kept, _, total = faces(boxes, np.array([0.9, 0.85, 0.1], np.float32), 0.45)
+    assert kept[:, 0].tolist() == [0, 55]
+    assert total.tolist() == pytest.approx([1.75, 0.1])
+
+
+def test_scores_of_nothing_are_no_faces_whatever_is_asked_for() -> None:
+    boxes = np.array([(0, 0, 10, 10), (1, 0, 10, 10)], np.float32)
+    assert faces(boxes, np.zeros(2, np.float32), 0.45)[0].shape == (0, 4)
+    assert decode(_tensors(), _DECODING, 0.0)[0].shape == (0, 4)
+
+
+def test_surer_boxes_and_more_of_them_make_a_surer_face_at_the_ends_too() -> None:
+    own = np.array([_AGREE.least, 0.5, 0.99, 1.0], np.float32)
+    for total in (own, own * 3):
+        assert (np.diff(_AGREE.score(own, total)) > 0).all()
+    assert (_AGREE.score(own, own * 3) > _AGREE.score(own, own)).all()
+    extreme = Support(least=0.1, alone=1e-300)
+    assert extreme.score(own, own).tolist() == pytest.approx([0] * 4, abs=1e-9)
+    assert Support(least=0.1, alone=1e300).score(own, own).tolist() == pytest.approx([1] * 4)
 
 
 def test_where_nothing_is_seen_nothing_agrees() -> None:
@@ -200,11 +217,15 @@ def test_decoding_is_read_from_the_card() -> None:
         ({"task": "mask-classifier"}, "not a face-detector"),
         ({"decoding": {**_DECODING.model_dump(), "overlap": 2}}, "decoding.overlap"),
         (
-            {"decoding": {**_DECODING.model_dump(), "support": {"least": 0.1, "alone": 0, "weight": 1}}},
+            {"decoding": {**_DECODING.model_dump(), "support": {"least": 0.1, "alone": 0}}},
+            "decoding.support.alone",
+        ),
+        (
+            {"decoding": {**_DECODING.model_dump(), "support": {"least": 0.1, "alone": math.inf}}},
             "decoding.support.alone",
         ),
     ],
-    ids=["none", "another task", "out of range", "support out of range"],
+    ids=["none", "another task", "out of range", "support out of range", "endless support"],
 )
 def test_a_card_that_cannot_be_decoded_with_is_refused(extra: dict[str, object], says: str) -> None:
     with pytest.raises(ModelError, match=says):

@@ -13,12 +13,14 @@ pytest.importorskip("tensorflow", reason="the training side needs the extra `tra
 from edge.errors import ModelError
 from edge.vision.decoding import Support
 from train.detector import export, pipeline
-from train.detector.architecture import build
+from train.detector.architecture import build, output_names
 from train.detector.calibrate import Line
 from train.detector.evaluate import Part
 from train.detector.fit import AVERAGE_FILE
 
 ROOT = Path(__file__).parents[3]
+
+SUPPORT = Support(least=0.05, alone=0.5)
 
 PROVENANCE = export.Provenance(
     name="face_detector", version="9", data="x, train part", seed=1, command="maskgate-train", weights="none"
@@ -37,8 +39,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(export, "calibration_pictures", lambda *_: [])
     monkeypatch.setattr(export, "quantise", lambda *_: b"content of a new file")
     monkeypatch.setattr(pipeline, "with_further_sizes", lambda content, _: content)
-    monkeypatch.setattr(export, "card", lambda *_: {"metrics": {}})
-    monkeypatch.setattr(pipeline, "fit_support", lambda *_: Support(least=0.05, alone=1, weight=0))
+    monkeypatch.setattr(export, "checked_outputs", lambda *_: output_names())
+    monkeypatch.setattr(export, "sizes_of", lambda _: ((288, 384), (384, 288)))
+    monkeypatch.setattr(pipeline, "fit_support", lambda *_: SUPPORT)
     return folder
 
 
@@ -52,7 +55,10 @@ def test_a_file_and_its_card_with_the_figures_of_both(run: Path, monkeypatch: py
     output = run.parent / "new" / "face_detector.tflite"
     assert _export(run, output, monkeypatch, 0.009)["int8"]["ap50"] == pytest.approx(0.891)
     assert output.read_bytes() == b"content of a new file"
-    metrics = json.loads(output.with_suffix(".json").read_text())["metrics"]
+    card = json.loads(output.with_suffix(".json").read_text())
+    assert card["decoding"]["support"] == SUPPORT.model_dump()
+    assert card["sha256"] == hashlib.sha256(b"content of a new file").hexdigest()
+    metrics = card["metrics"]
     assert (metrics["val"]["ap50"], metrics["val_float"]["ap50"]) == (pytest.approx(0.891), 0.9)
 
 

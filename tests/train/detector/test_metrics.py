@@ -82,24 +82,17 @@ def test_platt_needs_right_and_wrong_boxes() -> None:
         platt([Curve(np.array([0.5], np.float32), np.array([True]), 1)])
 
 
-def test_agreement_is_weighed_as_it_tells_right_from_wrong() -> None:
+@pytest.mark.parametrize("alone", [0.1, 0.4, 3.0])
+def test_what_a_lone_box_keeps_makes_the_scores_right_on_average(alone: float) -> None:
     rng = np.random.default_rng(0)
     own, others = rng.uniform(0.05, 0.95, 6000), rng.uniform(0, 4, 6000)
-    odds = own / (1 - own) * 0.25 * (1 + others) ** 1.5
+    odds = own / (1 - own) * (1 + others) * alone
     right = rng.random(6000) < odds / (1 + odds)
-    own = own.astype(np.float32)
-    support = supported(0.02, own, (own * (1 + others)).astype(np.float32), right)
+    own, total = own.astype(np.float32), (own * (1 + others)).astype(np.float32)
+    support = supported(0.02, own, total, right)
     assert support.least == 0.02
-    assert support.alone == pytest.approx(0.25, rel=0.15)
-    assert support.weight == pytest.approx(1.5, abs=0.15)
-
-
-def test_agreement_that_tells_nothing_weighs_nothing() -> None:
-    rng = np.random.default_rng(0)
-    own = rng.uniform(0.05, 0.95, 6000).astype(np.float32)
-    support = supported(0.02, own, own * rng.uniform(1, 5, 6000).astype(np.float32), rng.random(6000) < own)
-    assert support.alone == pytest.approx(1, abs=0.2)
-    assert support.weight == pytest.approx(0, abs=0.15)
+    assert support.alone == pytest.approx(alone, rel=0.15)
+    assert support.score(own, total).mean() == pytest.approx(right.mean(), abs=0.002)
 
 
 def test_agreement_needs_right_and_wrong_boxes() -> None:

@@ -9,15 +9,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge.vision.cards import find_model
 from edge.vision.decoding import Support
 from edge.vision.face_detector import MaskAwareFaceDetector
 from edge.vision.geometry import Image
 from train.detector.boxes import BARE
+from train.detector.calibrate import supported
 from train.detector.data import Photo
 from train.detector.evaluate import Part
 from train.detector.support import fit_support
+
+Floats = NDArray[np.float32]
+Flags = NDArray[np.bool_]
 
 
 def _photo(name: str, image: Image, faces: list[tuple[int, int, int, int]]) -> Photo:
@@ -35,17 +40,31 @@ def part(bare_face: Image) -> Part:
     return Part([_photo("asked for", portrait, [box])], [_photo("not a face", portrait[:, ::-1].copy(), [])])
 
 
-def test_right_and_wrong_boxes_of_large_photos_are_told_apart(part: Part) -> None:
-    support = fit_support(find_model("face_detector"), part, 0.35)
-    assert 0 < support.least < 0.1
-    assert np.isfinite([support.alone, support.weight]).all()
+def test_right_and_wrong_boxes_of_large_photos_are_told_apart(part: Part, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {}
+
+    def fit(least: float, own: Floats, total: Floats, right: Flags) -> Support:
+        rows.update(own=own, total=total, right=right)
+        return supported(least, own, total, right)
+
+    monkeypatch.setattr("train.detector.support.supported", fit)
+    fit_support(find_model("face_detector"), part, 0.35)
+
+    own, total, right = rows["own"], rows["total"], rows["right"]
+    assert own[right].tolist() == [pytest.approx(own.max(), abs=0.01)], "the one box that is asked for"
+    assert total[right] > 5 * own[right], "a face of that size is seen by many places"
+    assert own[~right].max() > 0.9, "the mirror image, which is said to be none"
+    assert (total >= own).all()
+
+
+def test_photos_of_which_nothing_is_right_are_refused(part: Part) -> None:
     with pytest.raises(ValueError, match=r"got 0 right ones"):
         fit_support(find_model("face_detector"), Part([], part.face_free), 0.35)
 
 
 def test_what_a_card_says_of_support_is_left_aside(part: Part, tmp_path: Path) -> None:
     fits = []
-    for number, support in enumerate([None, Support(least=0.5, alone=9, weight=-3).model_dump()]):
+    for number, support in enumerate([None, Support(least=0.5, alone=9).model_dump()]):
         model = Path(shutil.copy(find_model("face_detector"), tmp_path / f"{number}.tflite"))
         card = json.loads(find_model("face_detector").with_suffix(".json").read_text())
         card["decoding"]["support"] = support
