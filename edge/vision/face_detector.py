@@ -22,6 +22,9 @@ from edge.vision.geometry import Image, resized
 from edge.vision.levels import Levels
 from edge.vision.tflite import TfliteModel
 
+ALIKE = 0.99
+"""Sizes of input that show a picture at this share of the best one's scale are as good: 400 x 267 pixels are 3:2."""
+
 
 class Letterbox:
     """Brings pictures of any shape to the network's input without distortion: upper left, grey beside it.
@@ -46,9 +49,11 @@ class Letterbox:
         return pixels, self.fit(image, pixels)
 
     def size_for(self, image: Image) -> tuple[int, int]:
-        """The (width, height) that shows a picture largest; of several, the one named first."""
+        """The (width, height) that shows a picture largest; of several that show it alike, the smallest."""
         height, width = image.shape[:2]
-        return max(self._sizes, key=lambda size: self._scale(size, (width, height)))
+        scales = {size: self._scale(size, (width, height)) for size in self._sizes}
+        enough = max(scales.values()) * ALIKE
+        return min((size for size in self._sizes if scales[size] >= enough), key=lambda size: size[0] * size[1])
 
     def _scale(self, size: tuple[int, int], picture: tuple[int, int]) -> float:
         return min(size[0] / picture[0], size[1] / picture[1], self._enlarge)

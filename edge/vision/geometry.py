@@ -78,9 +78,11 @@ def overlaps(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float
 
 def shared_areas(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
     """What every box of one set shares with every box of the other, in square pixels; shapes as in `overlaps`."""
-    low = np.maximum(a[:, None, :2], b[:, :2])
-    high = np.minimum(a[:, None, :2] + a[:, None, 2:], b[:, :2] + b[:, 2:])
-    return np.asarray(np.prod(np.clip(high - low, 0, None), axis=-1), np.float32)
+    left, top, width, height = a.T[:, :, None]
+    x, y, wide, high = b.T[:, None]
+    across = np.minimum(left + width, x + wide) - np.maximum(left, x)
+    down = np.minimum(top + height, y + high) - np.maximum(top, y)
+    return np.asarray(np.maximum(across, 0) * np.maximum(down, 0), np.float32)
 
 
 def face_input(image: Image, box: Box, margin: float, size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -2,8 +2,8 @@
 
 The network is fully convolutional. What ties a file to one size of input is the shape of every activation and two
 constants, the sizes to which the pyramid enlarges. So the converted file gets a copy of its subgraph for each further
-size, in which these are other numbers. Weights, scales and zero points are shared, not copied (15 kB a size), and
-nothing is calibrated anew. See docs/decisions/0015-input-sizes.md.
+size, in which these are other numbers. Weights, scales and zero points are shared, not copied (less than 20 kB a
+size), and nothing is calibrated anew. See docs/decisions/0015-input-sizes.md.
 
 Sizes are (height, width) in pixels, as everywhere in `train.detector`; only signatures are named WIDTHxHEIGHT.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from edge.errors import ModelError
+from edge.vision.face_detector import ALIKE
 from train.detector.architecture import STRIDES
 
 if TYPE_CHECKING:
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]
 
-ASPECTS: Final = ((16, 9), (4, 3), (1, 1), (3, 4), (9, 16))
+ASPECTS: Final = ((16, 9), (3, 2), (4, 3), (1, 1), (3, 4), (2, 3), (9, 16))
 """Width to height of the pictures that there should be an input for: video, still cameras, telephones held upright."""
 
-_AREAS: Final = (0.92, 1.04)
-"""Least and most of the first size's area that a further size may have: it must not take longer."""
+_MOST_AREA: Final = 1.04
+"""Of the first size's area: a further size must not take longer."""
 
 _INPUT_NAME: Final = b"pixels"
 
@@ -40,8 +41,8 @@ _RESIZE: Final = "RESIZE_BILINEAR"
 def further_sizes(size: Size) -> tuple[Size, ...]:
     """The sizes of input that go with a first one.
 
-    For each of `ASPECTS` that size of about the same area, in multiples of the largest stride, of which such a picture
-    covers the most; of several the first size or the largest.
+    For each of `ASPECTS` that size, in multiples of the largest stride and of about the same area at most, that shows
+    such a picture largest; of several that show it alike the smallest.
 
     Args:
         size: the first one.
@@ -50,26 +51,21 @@ def further_sizes(size: Size) -> tuple[Size, ...]:
         Without the first one, in the order of `ASPECTS`, each once.
     """
     step = STRIDES[-1]
-    area = size[0] * size[1]
-    most = int(_AREAS[1] * area) // step
+    most = int(_MOST_AREA * size[0] * size[1])
     candidates = [
         (height, width)
-        for height in range(step, most + 1, step)
-        for width in range(step, most * step // height + 1, step)
-        if height * width >= _AREAS[0] * area
+        for height in range(step, most // step + 1, step)
+        for width in range(step, most // height + 1, step)
     ]
-
-    def merit(aspect: tuple[int, int], candidate: Size) -> tuple[float, bool, int]:
-        return round(_covered(aspect, candidate), 9), candidate == size, candidate[0] * candidate[1]
-
-    best = [max(candidates, key=lambda candidate, a=aspect: merit(a, candidate)) for aspect in ASPECTS]  # type: ignore[misc]
+    best = [_best(aspect, candidates) for aspect in ASPECTS]
     return tuple(each for each in dict.fromkeys(best) if each != size)
 
 
-def _covered(aspect: tuple[int, int], size: Size) -> float:
-    """Share of an input that a picture of that aspect covers."""
-    scale = min(size[1] / aspect[0], size[0] / aspect[1])
-    return scale * scale * aspect[0] * aspect[1] / (size[0] * size[1])
+def _best(aspect: tuple[int, int], sizes: list[Size]) -> Size:
+    """The smallest of the sizes that show a picture of that aspect largest."""
+    scales = {size: min(size[1] / aspect[0], size[0] / aspect[1]) for size in sizes}
+    enough = max(scales.values()) * ALIKE
+    return min((size for size in sizes if scales[size] >= enough), key=lambda size: size[0] * size[1])
 
 
 def with_further_sizes(content: bytes, sizes: tuple[Size, ...]) -> bytes:

@@ -128,7 +128,7 @@ def test_faces_are_ordered_and_chosen_by_what_agreement_makes_of_them() -> None:
     assert boxes[:, 0].tolist() == [44, 4]
     assert scores.tolist() == pytest.approx([_odds(0.45, 0.5 * 1.3 / 0.45), _odds(0.65, 0.5)])
     boxes, scores = decode(tensors, decoding, 0.5)
-    assert boxes[:, 0].tolist() == [44], "what 0.65 is alone is under the threshold, what 0.45 is with its neighbours over it"
+    assert boxes[:, 0].tolist() == [44], "0.65 alone is less than the threshold, 0.45 with neighbours more"
     assert decode(tensors, decoding, 0.6)[1].tolist() == []
 
 

@@ -52,26 +52,33 @@ def test_a_smaller_picture_leaves_nothing_of_the_one_before() -> None:
     ("picture", "size"),
     [
         ((1280, 720), (448, 256)),
-        ((3000, 2000), (384, 288)),
+        ((3000, 2000), (384, 256)),
+        ((400, 267), (384, 256)),
+        ((400, 270), (384, 288)),
+        ((2000, 3000), (256, 384)),
         ((1024, 768), (384, 288)),
         ((1200, 1000), (384, 288)),
         ((1100, 1000), (320, 320)),
         ((1000, 1000), (320, 320)),
         ((768, 1024), (288, 384)),
         ((720, 1280), (256, 448)),
-        ((100, 100), (384, 288)),
+        ((100, 100), (384, 256)),
+        ((300, 300), (320, 320)),
         ((4000, 1), (448, 256)),
     ],
     ids=lambda pair: "x".join(map(str, pair)),
 )
-def test_the_input_that_shows_a_picture_largest_is_taken(picture: tuple[int, int], size: tuple[int, int]) -> None:
-    letterbox = Letterbox([(384, 288), (448, 256), (320, 320), (288, 384), (256, 448)], background=0, enlarge=1.0)
+def test_the_smallest_input_that_shows_a_picture_largest_is_taken(
+    picture: tuple[int, int], size: tuple[int, int]
+) -> None:
+    sizes = [(384, 288), (448, 256), (384, 256), (320, 320), (288, 384), (256, 384), (256, 448)]
+    letterbox = Letterbox(sizes, background=0, enlarge=1.0)
     image = np.zeros((picture[1], picture[0], 3), np.uint8)
     assert letterbox.size_for(image) == size
     assert letterbox(image)[0].shape[1::-1] == size
 
 
-def test_of_inputs_that_show_a_picture_alike_the_first_is_taken() -> None:
+def test_of_equal_inputs_that_show_a_picture_alike_the_first_is_taken() -> None:
     image = np.zeros((500, 500, 3), np.uint8)
     for sizes in ([(64, 96), (96, 64)], [(96, 64), (64, 96)]):
         assert Letterbox(sizes, background=0, enlarge=1.0).size_for(image) == sizes[0]
