@@ -21,6 +21,9 @@ from edge.vision.detector import Detection
 from edge.vision.geometry import Box, overlaps
 from edge.vision.levels import Levels
 
+_CERTAIN = 30.0
+"""Logits beyond are as good as certain, and `exp` has room."""
+
 
 class Grid(BaseModel):
     """One level of the network's answer: pixels of the input a place stands for, and the names of its two tensors.
@@ -34,10 +37,6 @@ class Grid(BaseModel):
     stride: int = Field(gt=0)
     score: str
     box: str
-
-
-_SUREST = 30.0
-"""Logits beyond are as good as certain, and `exp` has room."""
 
 
 class Support(BaseModel):
@@ -67,7 +66,7 @@ class Support(BaseModel):
             total: the sum of the scores of the boxes that it stands for, shape (n,).
         """
         evidence = logits(own) + np.log(total / own) + math.log(self.alone)
-        return np.asarray(1 / (1 + np.exp(-np.clip(evidence, -_SUREST, _SUREST))), np.float32)
+        return np.asarray(1 / (1 + np.exp(-np.clip(evidence, -_CERTAIN, _CERTAIN))), np.float32)
 
 
 def logits(scores: NDArray[np.float32]) -> NDArray[np.float32]:

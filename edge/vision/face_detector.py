@@ -6,7 +6,8 @@ each picture is shown in the one that it fills best (docs/decisions/0015-input-s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -22,7 +23,7 @@ from edge.vision.geometry import Image, resized
 from edge.vision.levels import Levels
 from edge.vision.tflite import TfliteModel
 
-ALIKE = 0.99
+_ALIKE = 0.99
 """Sizes of input that show a picture at this share of the best one's scale are as good: 400 x 267 pixels are 3:2."""
 
 
@@ -51,9 +52,7 @@ class Letterbox:
     def size_for(self, image: Image) -> tuple[int, int]:
         """The (width, height) that shows a picture largest; of several that show it alike, the smallest."""
         height, width = image.shape[:2]
-        scales = {size: self._scale(size, (width, height)) for size in self._sizes}
-        enough = max(scales.values()) * ALIKE
-        return min((size for size in self._sizes if scales[size] >= enough), key=lambda size: size[0] * size[1])
+        return fittest({size: self._scale(size, (width, height)) for size in self._sizes})
 
     def _scale(self, size: tuple[int, int], picture: tuple[int, int]) -> float:
         return min(size[0] / picture[0], size[1] / picture[1], self._enlarge)
@@ -81,6 +80,12 @@ class Letterbox:
         if self._levels is not None:
             self._levels.apply(seen)
         return width / size[0], height / size[1]
+
+
+def fittest(scales: Mapping[tuple[int, int], float]) -> tuple[int, int]:
+    """Of sizes of input, by the scale at which each shows a picture, the smallest of those that show it largest."""
+    enough = max(scales.values()) * _ALIKE
+    return min((size for size, scale in scales.items() if scale >= enough), key=math.prod)
 
 
 class MaskAwareFaceDetector:

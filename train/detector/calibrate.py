@@ -46,9 +46,8 @@ def platt(curves: list[Curve]) -> Line:
     Raises:
         ValueError: all boxes are right, or all are wrong.
     """
-    scores = np.concatenate([each.scores for each in curves]).astype(np.float64)
+    certainty = logits(np.concatenate([each.scores for each in curves])).astype(np.float64)
     right = np.concatenate([each.right for each in curves])
-    certainty = np.log(np.clip(scores, 1e-6, 1 - 1e-6) / np.clip(1 - scores, 1e-6, 1))
     scale, shift = _regression(np.stack([certainty, np.ones_like(certainty)], axis=1), right, np.zeros_like(certainty))
     return Line(max(scale, _LEAST_SLOPE), shift)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from edge.errors import ModelError
-from edge.vision.face_detector import ALIKE
+from edge.vision.face_detector import fittest
 from train.detector.architecture import STRIDES
 
 if TYPE_CHECKING:
@@ -57,15 +57,8 @@ def further_sizes(size: Size) -> tuple[Size, ...]:
         for height in range(step, most // step + 1, step)
         for width in range(step, most // height + 1, step)
     ]
-    best = [_best(aspect, candidates) for aspect in ASPECTS]
+    best = [fittest({each: min(each[1] / wide, each[0] / high) for each in candidates}) for wide, high in ASPECTS]
     return tuple(each for each in dict.fromkeys(best) if each != size)
-
-
-def _best(aspect: tuple[int, int], sizes: list[Size]) -> Size:
-    """The smallest of the sizes that show a picture of that aspect largest."""
-    scales = {size: min(size[1] / aspect[0], size[0] / aspect[1]) for size in sizes}
-    enough = max(scales.values()) * ALIKE
-    return min((size for size in sizes if scales[size] >= enough), key=lambda size: size[0] * size[1])
 
 
 def with_further_sizes(content: bytes, sizes: tuple[Size, ...]) -> bytes:
