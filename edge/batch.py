@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import glob
 import os
+import stat
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,9 +20,10 @@ import cv2
 
 from edge.assembly import Vision
 from edge.errors import ImageError, UnavailableError, UsageError
-from edge.messages import ImageRecord, failed_image_record, image_record, shown
+from edge.messages import ImageRecord, failed_image_record, image_record
 from edge.mirror import Mirror, write_copy
 from edge.paths import is_folder
+from edge.plain import shown
 from edge.settings import Settings
 from edge.vision.analyzer import Face
 from edge.vision.drawing import annotated, thumbnail
@@ -91,9 +93,9 @@ def _in_folder(folder: Path, *, recursive: bool) -> Iterator[Path]:
 
 
 def _is_picture(path: Path) -> bool:
-    """By its name or its first bytes; what cannot even be looked at counts, so that it is named."""
+    """By its name or its first bytes; what cannot be looked at, as a dead link, counts by its name, and is named."""
     try:
-        if not path.is_file():
+        if not stat.S_ISREG(path.stat().st_mode):
             return False
         if path.suffix.lower() in PICTURE_SUFFIXES:
             return True

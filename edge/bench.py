@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edge.assembly import load_classifier_of, load_detector_of
 from edge.cold_start import cold_start_s
-from edge.errors import UsageError
+from edge.errors import ImageError, UsageError
 from edge.messages import Event, EventFace, FrameSize, Models, box_field, image_record, uuid7
 from edge.outbox import Entry, Outbox
 from edge.people import DecisionRule, People
@@ -78,6 +78,13 @@ def demo_frame() -> Image:
     return scene.retrieve()
 
 
+def _picture(path: Path) -> Image:
+    try:
+        return decode(read_bytes(path))
+    except ImageError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
 def measure(settings: Settings, picture: Path | None, seconds: float, rss_mb: Callable[[], float]) -> Measurement:
     """Times decoding, resizing, detector, crop, classifier, tracking, a record and the outbox apart, and the whole.
 
@@ -92,7 +99,7 @@ def measure(settings: Settings, picture: Path | None, seconds: float, rss_mb: Ca
         ModelError: a model cannot be loaded.
         UnavailableError: the daemon does not get ready.
     """
-    image = demo_frame() if picture is None else decode(read_bytes(picture))
+    image = demo_frame() if picture is None else _picture(picture)
     data = cv2.imencode(".jpg", image)[1].tobytes()
     detector, classifier = load_detector_of(settings), load_classifier_of(settings)
     analyzer = Analyzer(detector, classifier, settings.detector.min_face_px)

@@ -27,7 +27,8 @@ from edge import __version__
 from edge.assembly import Vision
 from edge.batch import Classified, Job, classify
 from edge.errors import MaskgateError, ModelError, UnavailableError, UsageError
-from edge.messages import Models, failed_image_record, shown
+from edge.messages import Models, failed_image_record
+from edge.plain import shown
 from edge.settings import Settings
 from edge.vision.cards import file_sha256
 from edge.workers import without_interrupts
@@ -199,11 +200,9 @@ class _Cluster:
         try:
             return self._result(self._submit([path]))[0]
         except KilledWorker as error:
-            deaths = error.allowed_failures + 1
-            problem = (
-                f"the worker process was killed {deaths} times while it was at work on this file; it is not tried again"
-            )
-            return Classified(path, failed_image_record(shown(path), problem, 0, self._identities))
+            died = error.allowed_failures + 1
+            why = f"the worker process was killed {died} times while it was at work on this file; it is not tried again"
+            return Classified(path, failed_image_record(shown(path), why, 0, self._identities))
 
     def _wait(self, future: Future) -> None:
         """Until there is a result, or an error; whatever that is comes up when it is this one's turn."""

@@ -10,10 +10,14 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
+from edge.plain import plain
+
 VERDICTS = ("mask", "no_mask", "uncertain")
 _REMEMBERED_IDS = 256
 """A device sends again what was not confirmed, 20 messages at most; a broker may add a few of its own."""
 _REMEMBERED_GAPS = 1000
+_MOST_MESSAGES = 2**63
+"""A device keeps its `seq` in 63 bits. What is longer is nobody's, and sums of it can be too long to be written."""
 
 
 @dataclass(slots=True)
@@ -95,7 +99,7 @@ class Heard:
             verdict = message["event_type"] if kind == "event" else None
         except (ValueError, KeyError, TypeError, RecursionError):
             return
-        if not isinstance(seq, int) or not (verdict is None or verdict in VERDICTS):
+        if not (isinstance(seq, int) and 0 <= seq < _MOST_MESSAGES and (verdict is None or verdict in VERDICTS)):
             return
         if self._devices.setdefault(device, Numbering()).is_new(message_id, seq) and verdict:
             self._doors.setdefault((device, source), Door(device, source)).counts[verdict] += 1
@@ -132,19 +136,14 @@ def as_table(heard: Heard) -> str:
     rows: list[tuple[str, ...]] = [("", *VERDICTS, "share of mask")]
     for name, door in [("all", heard.total()), *((f"{door.device}/{door.source}", door) for door in heard.doors())]:
         share = "" if door.share is None else f"{100 * door.share:.0f} %"
-        rows.append((_plain(name), *(str(door.counts[verdict]) for verdict in VERDICTS), share))
+        rows.append((plain(name), *(str(door.counts[verdict]) for verdict in VERDICTS), share))
     width = max(len(row[0]) for row in rows)
     lines = [f"{row[0]:<{width}}" + "".join(f"{cell:>15}" for cell in row[1:]) for row in rows]
     for device, numbering in heard.devices():
         if numbering.lost or numbering.doubles:
-            lines.append(f"{_plain(device)}: {numbering.lost} lost (missing in seq), {numbering.doubles} came twice")
+            lines.append(f"{plain(device)}: {numbering.lost} lost (missing in seq), {numbering.doubles} came twice")
     return "\n".join(line.rstrip() for line in lines)
 
 
 def _rounded(share: float | None) -> float | None:
     return None if share is None else round(share, 4)
-
-
-def _plain(text: str) -> str:
-    """What would command the terminal is spelt out."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

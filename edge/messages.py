@@ -6,7 +6,6 @@ A change of a field is a change of contract: it moves the number in `schema` and
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -15,6 +14,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic.json_schema import DEFAULT_REF_TEMPLATE
 
+from edge.plain import plain
 from edge.vision.analyzer import Face, Summary, summarize
 from edge.vision.classifier import Label
 from edge.vision.geometry import Box
@@ -36,6 +36,8 @@ Timestamp = Annotated[
 Probability = Annotated[float, Field(ge=0, le=1), AfterValidator(lambda value: round(value, 4))]
 Milliseconds = Annotated[float, Field(ge=0), AfterValidator(lambda value: round(value, 1))]
 Count = Annotated[int, Field(ge=0)]
+Words = Annotated[str, AfterValidator(plain)]
+"""For people: one line, whatever names of files or words of other programs it holds."""
 
 
 def uuid7(milliseconds: int) -> UUID:
@@ -170,7 +172,7 @@ class SourceStatus(_Message):
     fps: float
     last_frame_age_s: float | None
     reconnects: Count
-    error: str | None
+    error: Words | None
 
 
 class Counts(_Message):
@@ -243,14 +245,6 @@ def failed_image_record(path: str, error: str, elapsed_ms: float, model: Models)
     return ImageRecord(
         path=path, width=None, height=None, faces=(), summary=None, error=error, elapsed_ms=elapsed_ms, model=model
     )
-
-
-def shown(path: str | os.PathLike[str]) -> str:
-    r"""A path as text that JSON can hold, another one for each path.
-
-    Bytes that are no UTF-8 appear as `\xNN`, and so does the backslash of a name that has such letters itself.
-    """
-    return re.sub(rb"\\(?=x[0-9a-f]{2})", rb"\\x5c", os.fsencode(path)).decode("utf-8", "backslashreplace")
 
 
 _MODELS: dict[str, type[_Message]] = {"event": Event, "image": PublishedImage, "status": Status}

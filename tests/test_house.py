@@ -43,6 +43,7 @@ FLOORS = [
     "backoff",
     "newfile",
     "paths",
+    "plain",
     "workers",
     "settings",
     "errors",

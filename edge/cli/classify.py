@@ -149,7 +149,7 @@ def _refuse_what_does_not_go_together(engine: str, scheduler: str | None, *, res
 
 def _without_done(pictures: Sequence[Path], output: Path | None, format_: str, job: Job) -> tuple[list[Path], int]:
     """The pictures that have no record yet, and how many of those that have one failed."""
-    from edge.messages import shown
+    from edge.plain import shown
     from edge.resume import read_done
 
     if output is None or format_ != "jsonl":
@@ -207,7 +207,7 @@ def _lock(file: TextIO, output: Path) -> None:
 def _reporting(
     path: Path | None, arguments: Sequence[str], pictures: int, mirror: Mirror | None
 ) -> AbstractContextManager[ReportWriter | None]:
-    from edge.messages import shown
+    from edge.plain import shown
     from edge.report.page import Run
     from edge.report.writer import new_report
 

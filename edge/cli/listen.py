@@ -15,6 +15,7 @@ from edge.cli.options import config_option
 from edge.daemon.signals import StopSignals
 from edge.errors import ConfigError
 from edge.mqtt.topics import Topics
+from edge.plain import plain
 from edge.settings import load_settings
 
 _REDRAWN_EVERY_S = 0.5
@@ -26,10 +27,17 @@ def event_line(payload: bytes) -> str:
         event = json.loads(payload)
         where = f"{event['device']}/{event['source']}"
         what = event["image"]["path"] if event["image"] else f"person {event['track']['id']}"
-        line = f"{event['time']}  {where:<20}  {event['event_type']:<9}  p_mask {event['p_mask']:.2f}  {what}"
-        return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return plain(f"{event['time']}  {where:<20}  {event['event_type']:<9}  p_mask {event['p_mask']:.2f}  {what}")
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return f"no event of ours: {payload[:80]!r}"
+
+
+def json_line(payload: bytes) -> str:
+    """The same JSON on one line; what would command the terminal is written as JSON escapes it."""
+    text = payload.decode(errors="backslashreplace")
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else " " if each in "\r\n\t" else json.dumps(each)[1:-1] for each in text)
 
 
 @click.command()
@@ -72,7 +80,7 @@ def _show(_topic: str, payload: bytes) -> None:
 
 
 def _show_as_json(_topic: str, payload: bytes) -> None:
-    click.echo(payload.decode(errors="backslashreplace"))
+    click.echo(json_line(payload))
 
 
 @contextmanager

@@ -28,11 +28,11 @@ from edge.messages import (
     box_field,
     failed_image_record,
     image_record,
-    shown,
     uuid7,
 )
 from edge.outbox import Entry
 from edge.people import People, Verdict
+from edge.plain import shown
 from edge.sources import Frame
 from edge.sources.camera import Camera
 from edge.sources.folder import Dropped, Folder

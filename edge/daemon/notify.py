@@ -6,6 +6,8 @@ import logging
 import os
 import socket
 
+from edge.plain import plain
+
 log = logging.getLogger(__name__)
 
 _MICROSECONDS = 1_000_000
@@ -13,7 +15,7 @@ _LIMIT_S = 1.0
 
 
 def notify(*lines: str) -> None:
-    """Sends lines such as `READY=1`. Does nothing when systemd does not listen."""
+    """Sends lines such as `READY=1`, each as one line whatever it holds. Does nothing when systemd does not listen."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
@@ -21,7 +23,7 @@ def notify(*lines: str) -> None:
         connection.settimeout(_LIMIT_S)
         try:
             connection.connect("\0" + address[1:] if address.startswith("@") else address)
-            connection.sendall("\n".join(lines).encode())
+            connection.sendall("\n".join(map(plain, lines)).encode())
         except OSError as error:
             log.warning("systemd does not take %s: %s", lines[0], error.strerror)
 

@@ -11,6 +11,7 @@ from edge.daemon.clock import Clock
 from edge.mqtt.publisher import Publisher
 from edge.outbox import Entry, Outbox
 from edge.outbox_store import FileDone
+from edge.plain import shown
 from edge.sources.folder import Folder
 
 log = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ class Recorder:
             try:
                 self._end_file(folder, file)
             except OSError as error:
-                problem = f"source {folder.name}: {file.claim} cannot leave .processing: {error}"
+                problem = f"source {folder.name}: {shown(file.claim)} cannot leave .processing: {_reason(error)}"
                 if folder.name not in self._problems:
                     log.error("%s", problem)  # noqa: TRY400  the reason is in the text
                 self._problems[folder.name] = problem
@@ -157,3 +158,8 @@ class Recorder:
         elif not folder.finish(file.claim, file.failed, file.record):
             log.info("source %s: %s has left .processing before", folder.name, file.claim)
         self._outbox.forget_file(file.source, file.claim)
+
+
+def _reason(error: OSError) -> str:
+    """What was refused, and of which file: what is in done/ or failed/ can be in the way."""
+    return f"{error.strerror}: {shown(error.filename)}" if error.filename else str(error)

@@ -30,7 +30,19 @@ PROCESSING, DONE, FAILED = ".processing", "done", "failed"
 _TOPIC_PREFIX = r"^[^#+\x00/$]([^#+\x00]*[^#+\x00/])?$"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _no_truth(value: object) -> object:
+    if value is True or value is False:  # which pydantic, as Python does, takes for 1 and 0
+        raise ValueError("is a number, and neither true nor false")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_no_truth)]
+Real = Annotated[float, BeforeValidator(_no_truth)]
+Share = Annotated[Real, Field(ge=0, le=1)]
+Turn = Annotated[Literal[0, 90, 180, 270], BeforeValidator(_no_truth)]
+"""Degrees, clockwise."""
 
 
 def _named_path(path: object) -> object:
@@ -52,9 +64,9 @@ class CameraSource(_Section):
     kind: Literal["camera"]
     name: Name
     url: str = Field(min_length=1)
-    max_fps: float = Field(default=10, gt=0, le=120)
-    still_fps: float = Field(default=0.5, ge=0.01, le=120)
-    rotate: Literal[0, 90, 180, 270] = 0
+    max_fps: Real = Field(default=10, gt=0, le=120)
+    still_fps: Real = Field(default=0.5, ge=0.01, le=120)
+    rotate: Turn = 0
     mirror: bool = False
     region: tuple[Share, Share, Share, Share] = (0.0, 0.0, 1.0, 1.0)
 
@@ -82,7 +94,7 @@ Source = Annotated[CameraSource | FolderSource, Field(discriminator="kind")]
 class DetectorSettings(_Section):
     model: str = Field(default="face_detector", min_length=1)
     min_score: Share = 0.5
-    min_face_px: int = Field(default=24, ge=8, le=4096)
+    min_face_px: Whole = Field(default=24, ge=8, le=4096)
 
 
 class ClassifierSettings(_Section):
@@ -102,15 +114,15 @@ class ClassifierSettings(_Section):
 class DecisionSettings(_Section):
     """When a person's verdict is sure: frames that have decided, and the share of all votes that must agree."""
 
-    min_frames: int = Field(default=3, ge=1, le=1000)
-    agreement: float = Field(default=0.6, gt=0.5, le=1)
-    forget_after_s: float = Field(default=2.0, gt=0, le=3600)
+    min_frames: Whole = Field(default=3, ge=1, le=1000)
+    agreement: Real = Field(default=0.6, gt=0.5, le=1)
+    forget_after_s: Real = Field(default=2.0, gt=0, le=3600)
     publish_uncertain: bool = False
 
 
 class MqttSettings(_Section):
     host: str = "localhost"
-    port: int = Field(default=1883, ge=1, le=65535)
+    port: Whole = Field(default=1883, ge=1, le=65535)
     username: str = Field(default="", max_length=1024)
     password: SecretStr = SecretStr("")
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
@@ -140,8 +152,8 @@ class HomeAssistantSettings(_Section):
 
 
 class OutboxSettings(_Section):
-    max_messages: int = Field(default=100_000, ge=1)
-    max_age_h: float = Field(default=168, gt=0)
+    max_messages: Whole = Field(default=100_000, ge=1)
+    max_age_h: Real = Field(default=168, gt=0)
 
 
 class PrivacySettings(_Section):
@@ -151,14 +163,21 @@ class PrivacySettings(_Section):
 class WebSettings(_Section):
     enabled: bool = False
     host: str = "127.0.0.1"
-    port: int = Field(default=8080, ge=1, le=65535)
+    port: Whole = Field(default=8080, ge=1, le=65535)
     token: SecretStr = SecretStr("")
+
+    @field_validator("token")
+    @classmethod
+    def _can_be_given(cls, token: SecretStr) -> SecretStr:
+        if token.get_secret_value() != token.get_secret_value().strip():
+            raise ValueError("begins or ends with white space, which a login leaves out of what it is given")
+        return token
 
 
 class ThermalSettings(_Section):
     """Above `limit_c` degrees Celsius fewer frames are analysed; 0 switches that off."""
 
-    limit_c: float = Field(default=75, ge=0, le=150)
+    limit_c: Real = Field(default=75, ge=0, le=150)
 
 
 class LogSettings(_Section):

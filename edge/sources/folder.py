@@ -12,7 +12,7 @@ import os
 import stat
 import threading
 from collections import deque
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,7 @@ from typing import Literal
 import inotify_simple
 
 from edge.errors import ImageError, UnavailableError
+from edge.plain import shown
 from edge.settings import DONE, FAILED, PROCESSING, FolderSource
 from edge.sources import Monotonic, SourceState, Wake
 from edge.sources.names import UNFINISHED, Claim, complete_records, free_name
@@ -66,7 +67,7 @@ class Folder:
         self._lock = threading.Lock()
         self._ownership = Ownership()
         self._claimed: deque[str] = deque()
-        self._files = Readiness(begun_ns=0)
+        self._files = Readiness({}, begun_ns=0)
         self._frames = 0
         self._last_frame_at: float | None = None
         self._error: str | None = None
@@ -127,13 +128,16 @@ class Folder:
         """Looks at what is there; whether that is another folder than before. Raises OSError if it cannot be listed."""
         now = self._clock()
         is_another = self._make_folders()
-        with os.scandir(self._inbox) as entries:
-            facts = {entry.name: _facts(entry) for entry in entries if not is_left_alone(entry.name)}
-        files = {name: each for name, each in facts.items() if each is not None and _is_file(each.mode)}
+        files = self._list()
         with self._lock:
             self._files.look(files, now)
             self._error, self._scanned = None, True
         return is_another
+
+    def _list(self) -> dict[str, FileFacts]:
+        with os.scandir(self._inbox) as entries:
+            facts = {entry.name: _facts(entry) for entry in entries if not is_left_alone(entry.name)}
+        return {name: each for name, each in facts.items() if each is not None and _is_file(each.mode)}
 
     # The pipeline's thread
 
@@ -152,7 +156,9 @@ class Folder:
         for target in (self._inbox / DONE, self._inbox / FAILED):
             complete_records(target)
         os.utime(self._inbox / PROCESSING)
-        self._files = Readiness((self._inbox / PROCESSING).stat().st_ctime_ns)
+        begun_ns = (self._inbox / PROCESSING).stat().st_ctime_ns
+        with suppress(OSError):  # a folder that cannot be listed is no reason not to start: `watch` reports it as lost
+            self._files = Readiness(self._list(), begun_ns)
         left = sorted(path.name for path in (self._inbox / PROCESSING).iterdir())
         self._claimed.extend(claim for claim in left if claim not in finished)
 
@@ -183,9 +189,10 @@ class Folder:
             try:
                 claim = self._claim(Claim(name), self._inbox / name)
             except OSError as error:
+                problem = f"{shown(name)} cannot be claimed: {error.strerror}"
                 if self._claim_error is None:
-                    log.warning("source %s: %s cannot be claimed: %s", self.name, name, error.strerror)
-                self._claim_error = f"{name} cannot be claimed: {error.strerror}"
+                    log.warning("source %s: %s", self.name, problem)
+                self._claim_error = problem
                 return None
             self._claim_error = None
             return self._read(claim)

@@ -44,11 +44,14 @@ class Readiness:
     `SETTLED_AFTER_S` apart saw the same size and time. All `now` are seconds of a monotonic clock.
 
     Args:
-        begun_ns: when the program began, by the clock of the file system: older files are whole at once.
+        lay_there: what was in the folder when the program began. What nobody had touched for a while then, and nobody
+            has touched since, is whole at the first look.
+        begun_ns: when that was, by the clock of the file system, which may step afterwards.
     """
 
-    def __init__(self, begun_ns: int) -> None:
-        self._begun_ns = begun_ns
+    def __init__(self, lay_there: Mapping[str, FileFacts], begun_ns: int) -> None:
+        untouched = {name: facts for name, facts in lay_there.items() if facts.changed_ns < begun_ns - _UNTOUCHED_NS}
+        self._untouched = untouched
         self._seen: dict[str, tuple[tuple[int, int], float]] = {}
         self._ready: dict[str, None] = {}  # in order, each once
         self._closed: dict[str, float] = {}
@@ -90,6 +93,7 @@ class Readiness:
             if name not in self._ready and name not in self._closed and self._is_settled(name, facts, now - since):
                 ready.append(name)
         self._seen = seen
+        self._untouched = {}
         self._open &= files.keys()
         for name in sorted(ready, key=lambda name: (files[name].modified_ns, name)):
             self._ready[name] = None
@@ -104,8 +108,8 @@ class Readiness:
         return name
 
     def _is_settled(self, name: str, facts: FileFacts, unchanged_s: float) -> bool:
-        if facts.changed_ns < self._begun_ns - _UNTOUCHED_NS:
-            return True
         # A link, hard or symbolic, is whole when it appears, and nobody closes it.
         is_open = name in self._open and stat.S_ISREG(facts.mode) and facts.links == 1
+        if not is_open and facts == self._untouched.get(name):
+            return True
         return unchanged_s >= (OPEN_SETTLED_AFTER_S if is_open else SETTLED_AFTER_S)

@@ -50,7 +50,7 @@ def read_bytes(path: Path, limits: ImageLimits = DEFAULT_LIMITS, flags: int = 0)
                     return data
             raise ImageError(f"larger than {limits.max_bytes // 2**20} MiB")
     except OSError as error:
-        if error.errno == errno.ELOOP:
+        if error.errno == errno.ELOOP and flags & os.O_NOFOLLOW:
             raise ImageError("a symbolic link is not followed") from error
         raise ImageError(f"cannot be read: {error.strerror}") from error
 

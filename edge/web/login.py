@@ -85,7 +85,7 @@ class Login:
         self.guesses = Guesses(clock)
 
     def right(self, token: str, address: str) -> bool:
-        """Whether it is the token; a wrong one counts as a guess. Ask `guesses.wait_s` first."""
+        """Whether it is the token; a wrong one counts as a guess. Ask `guesses.wait_s` first, with no await between."""
         if hmac.compare_digest(token.encode("utf-8", "replace"), self._token):
             return True
         log.warning("page: a wrong token from %s", _site(address) or "an unknown address")
@@ -115,7 +115,7 @@ class Door:
                 answer = PlainTextResponse("Too many wrong tokens.\n", 429, {"Retry-After": f"{wait_s:.0f}"})
                 await answer(scope, receive, send)
                 return
-            token = bearer[7:].strip().encode("latin-1").decode("utf-8", "replace")
+            token = bearer[7:].encode("latin-1").decode("utf-8", "replace").strip()
             if self._login.right(token, address):
                 await self._app(scope, receive, send)
                 return

@@ -44,12 +44,13 @@ class Pages:
             return RedirectResponse("/", 303)
         if request.method != "POST":
             return self._render("login.html", problem="")
+        form = parse_qs((await read_body(request, _LOGIN_BYTES)).decode("utf-8", "replace"), max_num_fields=10)
         address = address_of(request)
+        # From here on nothing is awaited: others would be let through to guess at the same time.
         wait_s = self._login.guesses.wait_s(address)
         if wait_s:
             problem = f"Too many wrong tokens. Try again in {math.ceil(wait_s)} seconds."
             return self._render("login.html", status=429, headers={"Retry-After": f"{wait_s:.0f}"}, problem=problem)
-        form = parse_qs((await read_body(request, _LOGIN_BYTES)).decode("utf-8", "replace"), max_num_fields=10)
         if not self._login.right(form.get("token", [""])[0].strip(), address):
             return self._render("login.html", status=403, problem="That is not the token.")
         answer = RedirectResponse("/", 303)

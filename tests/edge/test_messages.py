@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from edge.asyncapi import asyncapi_document
-from edge.messages import failed_image_record, image_record, json_schema, rfc3339, shown, uuid7
+from edge.messages import SourceStatus, failed_image_record, image_record, json_schema, rfc3339, uuid7
 from support.faces import face
 from support.messages import MODELS, an_event, an_image_record
 
@@ -80,16 +80,14 @@ def test_one_schema_holds_for_printed_and_for_published_records() -> None:
         validate({**printed, "colour": "blue"}, "image")
 
 
-def test_a_name_that_is_no_utf8_can_be_shown() -> None:
-    assert shown(b"fa\xe7ade.jpg".decode("utf-8", "surrogateescape")) == r"fa\xe7ade.jpg"
-    assert shown("schön\n.jpg") == "schön\n.jpg"
+@pytest.mark.parametrize("error", [os.fsdecode(b"M\xfcller.jpg: no"), "a\nb: no", "\ud800"])
+def test_a_status_can_be_sent_whatever_a_source_says_of_itself(error: str) -> None:
+    source = SourceStatus(
+        name="inbox", kind="folder", state="lost", frames=0, analysed=0, fps=0, last_frame_age_s=None, reconnects=0,
+        error=error,
+    )  # fmt: skip
 
-
-def test_no_two_names_are_shown_alike() -> None:
-    names = [b"\xff", rb"\xff", rb"\x5cxff", b"\\\xff", rb"\xf", rb"\\xff", rb"\XFF"]
-
-    assert len({shown(os.fsdecode(name)) for name in names}) == len(names)
-    assert shown(r"a\b.jpg") == r"a\b.jpg"
+    assert json.loads(source.to_json())["error"].isprintable()
 
 
 def test_the_asyncapi_document_names_every_topic_of_the_contract() -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from edge.errors import ConfigError
-from edge.settings import CameraSource, FolderSource, load_settings
+from edge.settings import CameraSource, FolderSource, Settings, load_settings
 from support.components import require_program
 from support.daemon import ended
 
@@ -152,6 +155,59 @@ def test_a_mistake_is_named_with_its_key(tmp_path: Path, text: str, problem: str
 
     assert len(problems) == 1
     assert problems[0].startswith(problem)
+
+
+def keys_that_are_no_switches() -> Iterator[tuple[str, str]]:
+    """Section and key of all that true and false can be written for by mistake."""
+    for name, section in Settings.model_fields.items():
+        if isinstance(section.annotation, type) and issubclass(section.annotation, BaseModel):
+            yield from ((name, key) for key, field in section.annotation.model_fields.items() if not is_switch(field))
+    yield from (("sources", key) for key, field in CameraSource.model_fields.items() if not is_switch(field))
+
+
+def is_switch(field: FieldInfo) -> bool:
+    return field.annotation is bool
+
+
+@pytest.mark.parametrize("value", ["true", "false"])
+@pytest.mark.parametrize(("section", "key"), list(keys_that_are_no_switches()))
+def test_true_and_false_are_no_numbers_and_no_names(tmp_path: Path, section: str, key: str, value: str) -> None:
+    camera = {"name": '"a"', "kind": '"camera"', "url": '"x"'} if section == "sources" else {}
+    lines = [f"{name} = {text}" for name, text in (camera | {key: value}).items()]
+
+    (problem,) = problems_of(tmp_path, "\n".join([f"[[{section}]]" if camera else f"[{section}]", *lines]))
+
+    assert problem.startswith(f"sources.0.{key}: " if camera else f"{section}.{key}: ")
+
+
+def test_true_and_false_are_no_shares_of_a_frame(tmp_path: Path) -> None:
+    text = '[[sources]]\nname = "a"\nkind = "camera"\nurl = "x"\nregion = [false, 0, true, 1]'
+
+    assert problems_of(tmp_path, text) == (
+        "sources.0.region.0: is a number, and neither true nor false",
+        "sources.0.region.2: is a number, and neither true nor false",
+    )
+
+
+def test_what_can_be_on_or_off_is_switched_by_true_and_by_the_environments_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "maskgate.toml"
+    file.write_text('[mqtt]\ntls = true\n[[sources]]\nname = "a"\nkind = "camera"\nurl = "x"\nmirror = true')
+    for name, value in (("WEB__ENABLED", "true"), ("OUTBOX__MAX_MESSAGES", "7"), ("MQTT__PORT", "8883")):
+        monkeypatch.setenv(f"MASKGATE_{name}", value)
+
+    settings = load_settings(file)
+
+    assert (settings.mqtt.tls, settings.web.enabled, settings.mqtt.port) == (True, True, 8883)
+    assert settings.outbox.max_messages == 7
+
+
+@pytest.mark.parametrize("token", ["   ", " s3cret", "s3cret\\n"])
+def test_a_token_that_no_login_takes_is_refused(tmp_path: Path, token: str) -> None:
+    (problem,) = problems_of(tmp_path, f'[web]\ntoken = "{token}"')
+
+    assert problem == "web.token: begins or ends with white space, which a login leaves out of what it is given"
 
 
 def test_two_sources_of_one_name_are_a_mistake(tmp_path: Path) -> None:

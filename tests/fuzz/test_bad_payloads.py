@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edge.cli import listen as listen_module
+from edge.heard import Heard, as_records, as_table
 from edge.mqtt import subscriber
 from edge.settings import MqttSettings
 from fuzz import SEED, cases
@@ -58,6 +59,9 @@ _ODD = {
     "five thousand digits": b"9" * 5000,
     "a probability that is none": as_json(p_mask="high"),
     "a probability that is no number": as_json(p_mask=float("nan")),
+    "a probability beyond any": as_json(p_mask=float("inf")),
+    "a probability of 401 digits": as_json(p_mask=10**400),
+    "numbers of 4,300 digits": as_json(time=10**4299, seq=-(10**4299), p_mask=10**4299),
     "neither person nor picture": as_json(track=None, image=None),
     "a picture without a name": as_json(image={}),
     "a device that is a list": as_json(device=[1]),
@@ -87,6 +91,25 @@ def test_a_message_cannot_send_commands_to_the_terminal(listened: Callable[..., 
 
     assert result.exception is None
     assert not set(result.output) & set("\x1b\x07\x9b\r")
+
+
+def test_a_message_cannot_send_commands_to_the_terminal_for_json_either(listened: Callable[..., Result]) -> None:
+    odd = json.dumps({"a": "\x7f\x9b2J\u202e\U000e0001"}, indent=1, ensure_ascii=False)
+    result = listened([odd.encode(), b"\x1b]0;owned\x07\nlast\r"], "--json")
+
+    first, second, _ = result.output.splitlines()
+    assert json.loads(first) == json.loads(odd)
+    assert first.isprintable()
+    assert second.isprintable()
+
+
+def test_numbers_that_are_too_long_to_be_written_do_not_end_counting() -> None:
+    heard = Heard()
+    for number, seq in enumerate((-9 * 10**4299, 9 * 10**4299, 1, 2**63 - 1, 1)):
+        heard.take("maskgate/lobby-1/event", as_json(id=str(number), seq=seq))
+
+    assert "lobby-1" in as_table(heard)
+    assert [record["device"] for record in as_records(heard)] == ["lobby-1"]
 
 
 def test_damaged_events_do_not_end_listening(listened: Callable[..., Result]) -> None:

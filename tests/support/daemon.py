@@ -35,11 +35,11 @@ def ended(
 
 
 @contextmanager
-def running(config: Path, **variables: str) -> Iterator[subprocess.Popen[str]]:
-    """`maskgate run`; its log goes beside the configuration, as `daemon.log`."""
+def running(config: Path, *by: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """`maskgate run`, by the command `by` if one is given; its log goes beside the configuration, as `daemon.log`."""
     with (config.parent / "daemon.log").open("a") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "edge", "run", "--config", str(config)],
+            [*by, sys.executable, "-m", "edge", "run", "--config", str(config)],
             stdout=log,
             stderr=log,
             text=True,

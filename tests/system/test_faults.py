@@ -16,9 +16,10 @@ import pytest
 
 from edge.outbox import Entry, Outbox
 from support.broker import Mosquitto, Subscriber, subscribed
-from support.components import eventually, require
+from support.components import eventually, require, require_program
 from support.daemon import running, write_config
 from support.messages import an_event
+from support.notify import NotifySocket
 
 DEMO = '[[sources]]\nname = "door"\nkind = "camera"\nurl = "demo:"\n'
 INBOX = '[[sources]]\nname = "inbox"\nkind = "folder"\npath = "{path}"\n'
@@ -164,6 +165,53 @@ def test_a_folder_that_becomes_read_only_is_told_of_and_taken_up_again(
         "before.jpg",
         "during.jpg",
     ]
+
+
+NOBODY = 65534
+NAMES = {
+    "no UTF-8": (b"M\xfcller.jpg", r"M\xfcller.jpg"),
+    "lines for systemd": (b"x\nWATCHDOG=trigger\ny.jpg", r"x\nWATCHDOG=trigger\ny.jpg"),
+}
+
+
+@pytest.mark.parametrize("trouble", ["cannot be claimed: Operation not permitted", "cannot leave .processing: Perm"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_badly_named_file_that_cannot_be_moved_is_told_of_and_ends_nothing(
+    tmp_path: Path, broker: Mosquitto, name: str, trouble: str
+) -> None:
+    require(os.geteuid() == 0, "giving files to somebody else needs root")
+    raw, told = NAMES[name]
+    inbox = tmp_path / "inbox"
+    (inbox / "failed").mkdir(parents=True)
+    if "claimed" in trouble:  # everybody may drop files there, and nobody may move those of others
+        inbox.chmod(0o1777)
+        os.chown(inbox, NOBODY, NOBODY)
+    else:
+        os.chown(inbox / "failed", NOBODY, NOBODY)
+    unprivileged = [require_program("setpriv", "util-linux"), "--bounding-set=-fowner,-dac_override"]
+    config = write_config(tmp_path, broker.port, INBOX.format(path=inbox))
+
+    with (
+        NotifySocket(tmp_path) as systemd,
+        subscribed(tmp_path, broker.port) as subscriber,
+        running(config, *unprivileged, NOTIFY_SOCKET=systemd.address) as daemon,
+    ):
+        systemd.wait_for("READY=1")
+        (tmp_path / "dropped").write_bytes(b"abc")
+        os.chown(tmp_path / "dropped", NOBODY, NOBODY)
+        (tmp_path / "dropped").rename(inbox / os.fsdecode(raw))
+        eventually(lambda: any(trouble in line for line in systemd.received()))
+        eventually(lambda: last_state(subscriber) == "degraded")
+        time.sleep(1)
+        assert daemon.poll() is None
+        lines = systemd.received()
+        status = subscriber.received("/status")[-1].json()
+
+    assert {line.split("=")[0] for line in lines} <= {"READY", "STATUS", "STOPPING"}
+    assert any(line.startswith(f"STATUS=source inbox: {told} {trouble}") for line in lines)
+    assert f"source inbox: {told} {trouble}" in (tmp_path / "daemon.log").read_text()
+    if "claimed" in trouble:
+        assert status["sources"][0]["error"] == f"{told} {trouble}"
 
 
 def test_twenty_thousand_files_at_once_are_all_seen(tmp_path: Path) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import pytest
 
 from edge.messages import Event, uuid7
 from edge.vision.classifier import Label
 from support.broker import Mosquitto, publish
 from support.components import ROOT, end, eventually, require, require_program
+from support.daemon import ENVIRONMENT, write_config
 from support.messages import an_event, an_image_record
 
 NODE_RED = ROOT / ".node-red" / "node_modules" / "node-red" / "red.js"
@@ -63,6 +68,29 @@ def test_the_python_one_drops_doubles_and_tells_of_losses(tmp_path: Path, broker
         "lobby-1 door mask",
         "lobby-1 door no_mask",
     ]
+
+
+@pytest.mark.parametrize("option", [(), ("--json",), ("--counts",)], ids=str)
+def test_listen_goes_on_after_messages_of_nobody(tmp_path: Path, broker: Mosquitto, option: tuple[str, ...]) -> None:
+    output = tmp_path / "output.txt"
+    with output.open("w") as out:
+        command = [sys.executable, "-u", "-m", "edge", "listen", *option]
+        config = str(write_config(tmp_path, broker.port))
+        process = subprocess.Popen([*command, "--config", config], stdout=out, stderr=out, text=True, env=ENVIRONMENT)
+    try:
+        eventually(lambda: listens(broker, "maskgate/+/event"))
+        sound = json.loads(event(1).to_json())
+        for changes in ({"p_mask": 10**400}, {"seq": -9 * 10**4299}, {"seq": 9 * 10**4299}, {"device": "\x1b[2J"}):
+            publish(broker.port, "maskgate/x/event", json.dumps(sound | changes | {"id": str(changes)}))
+        send(broker, event(7, source="last"))
+        eventually(lambda: option == ("--counts",) or '"last"' in output.read_text() or "/last" in output.read_text())
+        time.sleep(0.5)
+    finally:
+        code = end(process)
+
+    assert code == 0, output.read_text()
+    assert "last" in output.read_text()
+    assert "\x1b" not in output.read_text()
 
 
 def test_the_flow_runs_in_node_red_and_drops_doubles(tmp_path: Path, broker: Mosquitto) -> None:

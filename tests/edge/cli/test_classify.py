@@ -104,6 +104,26 @@ def test_a_folder_that_may_not_be_read_is_named_and_the_rest_classified(pictures
     assert [record["error"] for record in records(done.stdout)] == [None, "cannot be read: Permission denied"]
 
 
+def test_links_that_lead_to_no_picture_are_named(pictures: Path, tmp_path: Path) -> None:
+    shutil.copy(pictures / "nobody.jpg", tmp_path / "a.jpg")
+    (tmp_path / "annexed.jpg").symlink_to(".git/annex/objects/not-here.jpg")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    (tmp_path / "notes.txt").symlink_to("not-here.txt")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "z.jpg").mkdir()
+    shutil.copy(pictures / "nobody.jpg", tmp_path / "z.jpg" / "inside.jpg")
+
+    done = maskgate("classify", tmp_path)
+
+    assert done.returncode == 1
+    assert [(Path(str(record["path"])).name, record["error"]) for record in records(done.stdout)] == [
+        ("a.jpg", None),
+        ("annexed.jpg", "cannot be read: No such file or directory"),
+        ("loop.png", "cannot be read: Too many levels of symbolic links"),
+        ("inside.jpg", None),
+    ]
+
+
 @pytest.fixture
 def listed(pictures: Path, tmp_path: Path) -> Path:
     """A folder that may be read and not entered: its names are seen and nothing else."""

@@ -76,6 +76,13 @@ def test_bench_needs_a_picture_with_a_face(pictures: Path) -> None:
     assert "no face is found in it" in done.stderr
 
 
+def test_bench_names_a_picture_that_cannot_be_read(pictures: Path) -> None:
+    for name, why in (("nope.jpg", "cannot be read: No such file or directory"), ("empty.jpg", "the file is empty")):
+        done = maskgate("bench", "--image", pictures / name)
+
+        assert (done.returncode, done.stderr) == (2, f"maskgate: {pictures / name}: {why}\n")
+
+
 def test_check_says_ok_line_by_line(tmp_path: Path, broker: Mosquitto) -> None:
     inbox = f'[[sources]]\nname = "inbox"\nkind = "folder"\npath = "{tmp_path}"'
     door = '[[sources]]\nname = "door"\nkind = "camera"\nurl = "demo:"'

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -401,6 +402,45 @@ def test_a_writer_that_pauses_is_waited_for(watch: Watch, jpeg: bytes) -> None:
         slow.write(jpeg[1000:])
         slow.close()
         assert watch.next().error is None
+
+
+def test_a_clock_that_is_set_back_lets_no_file_be_taken_while_it_is_written(
+    watch: Watch, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = folder_module._facts
+
+    def an_hour_before(entry: os.DirEntry[str]) -> readiness_module.FileFacts | None:
+        facts = now(entry)
+        hour = 3600 * 10**9
+        return facts and replace(facts, modified_ns=facts.modified_ns - hour, changed_ns=facts.changed_ns - hour)
+
+    monkeypatch.setattr(folder_module, "_facts", an_hour_before)
+    with watch.watching(), (watch.inbox / "a.jpg").open("wb") as slow:
+        slow.write(jpeg[:1000])
+        slow.flush()
+        for seconds in (3, 6, 9, 12):
+            watch.now = seconds
+            eventually(lambda: "a.jpg" in watch.folder._files._seen)
+            assert watch.folder.take() is None
+        slow.write(jpeg[1000:])
+        slow.close()
+        assert watch.next().error is None
+
+
+def test_a_folder_that_cannot_be_listed_at_the_start_is_lost_until_it_can(
+    tmp_path: Path, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Folder) -> dict[str, readiness_module.FileFacts]:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    (inbox / "a.jpg").write_bytes(jpeg)
+    with monkeypatch.context() as refusing:
+        refusing.setattr(Folder, "_list", refuse)
+        watch = Watch(inbox)
+    with watch.watching():
+        assert watch.next_in_time().name == "a.jpg"
 
 
 def test_folders_that_somebody_removed_are_made_again(watch: Watch, jpeg: bytes) -> None:

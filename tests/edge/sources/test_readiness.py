@@ -28,7 +28,7 @@ def a_file(size: int = 100, modified_ns: int = BEGUN_NS, mode: int = stat.S_IFRE
 
 @pytest.fixture
 def files() -> Readiness:
-    return Readiness(BEGUN_NS)
+    return Readiness({}, BEGUN_NS)
 
 
 @pytest.mark.parametrize("flag", [FLAGS.CLOSE_WRITE, FLAGS.MOVED_TO])
@@ -81,11 +81,32 @@ def test_a_link_that_nobody_will_close_is_not(files: Readiness, link: FileFacts)
     assert files.take() == "a.jpg"
 
 
-def test_files_from_before_the_start_are_ready_at_once_the_oldest_first(files: Readiness) -> None:
-    old = BEGUN_NS - 10 * 10**9
-    files.look({"b.jpg": a_file(modified_ns=old - 1), "a.jpg": a_file(modified_ns=old), "new.jpg": a_file()}, now=0.0)
+OLD_NS = BEGUN_NS - 10 * 10**9
+
+
+def test_files_from_before_the_start_are_ready_at_once_the_oldest_first() -> None:
+    there = {"b.jpg": a_file(modified_ns=OLD_NS - 1), "a.jpg": a_file(modified_ns=OLD_NS), "new.jpg": a_file()}
+    files = Readiness(there, BEGUN_NS)
+    files.look(there, now=0.0)
 
     assert [files.take(), files.take(), files.take()] == ["b.jpg", "a.jpg", None]
+
+
+def test_files_that_come_after_the_start_are_new_whatever_a_clock_that_was_set_back_says(files: Readiness) -> None:
+    files.look({}, now=0.0)
+    files.look({"a.jpg": a_file(modified_ns=OLD_NS)}, now=0.0)
+    assert files.take() is None
+
+    files.look({"a.jpg": a_file(modified_ns=OLD_NS)}, now=SETTLED_AFTER_S)
+    assert files.take() == "a.jpg"
+
+
+def test_a_file_that_somebody_wrote_to_after_the_start_is_not_one_from_before() -> None:
+    files = Readiness({"a.jpg": a_file(modified_ns=OLD_NS), "b.jpg": a_file(modified_ns=OLD_NS)}, BEGUN_NS)
+    files.note([event(FLAGS.MODIFY, "b.jpg")], now=0.0)
+    files.look({"a.jpg": a_file(modified_ns=OLD_NS - 1), "b.jpg": a_file(modified_ns=OLD_NS)}, now=0.0)
+
+    assert files.take() is None
 
 
 def test_the_same_name_again_is_a_file_of_its_own(files: Readiness) -> None:

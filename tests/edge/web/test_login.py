@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from urllib.parse import quote_plus
 
 import pytest
 
@@ -130,3 +133,28 @@ def test_a_session_ends_after_a_week_and_there_are_never_too_many() -> None:
     kept = [sessions.begin() for _ in range(300)]
     assert not sessions.holds(kept[0])
     assert sessions.holds(kept[-1])
+
+
+def test_guesses_that_are_begun_together_are_no_more_than_others(visitor: Visitor) -> None:
+    head = (
+        "POST /login HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Forwarded-For: 192.0.2.68\r\n"
+        "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 11\r\n\r\n"
+    )
+    with ExitStack() as closing:
+        guessers = [closing.enter_context(visitor.connect()) for _ in range(20)]
+        for guesser in guessers:
+            guesser.sendall(head.encode())
+        time.sleep(0.5)  # the server has read the heads and waits for what follows
+        for guesser in guessers:
+            guesser.sendall(b"token=guess")
+        statuses = sorted(int(guesser.recv(4096).split()[1]) for guesser in guessers)
+
+    assert statuses == [403] * 5 + [429] * 15
+
+
+@pytest.mark.parametrize("token", ["voilà", "à la carte"])
+def test_a_token_with_letters_of_any_language_is_taken_from_people_and_programs(token: str) -> None:
+    with page_served(token=token) as visitor:
+        sent = token.encode().decode("latin-1")
+        assert visitor.ask("/metrics", authorization=f"Bearer {sent}").status == 200
+        assert log_in(visitor, quote_plus(token)).status == 303
