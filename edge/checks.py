@@ -11,8 +11,9 @@ from pathlib import Path
 
 from edge.assembly import Vision, load_classifier_of, load_detector_of
 from edge.errors import ConfigError, MaskgateError, ModelError, UnavailableError
-from edge.mqtt.connection import Connection, UnsupportedProtocolError, tls_context
+from edge.mqtt.connection import Connection, tls_context
 from edge.mqtt.embedded import EMBEDDED, EmbeddedBroker, embedded_broker_settings, take_broker_port
+from edge.mqtt.versions import connect
 from edge.settings import CameraSource, FolderSource, MqttSettings, Settings, WebSettings
 from edge.settings.needs import contradictions
 from edge.sources.capture import open_capture
@@ -186,15 +187,7 @@ def _built_in(mqtt: MqttSettings, *, offline: bool) -> str:
 
 def _connect(mqtt: MqttSettings) -> str:
     name = f"maskgate-check-{secrets.token_hex(4)}"
-    versions = ["5", "3.1.1"] if mqtt.protocol == "auto" else [mqtt.protocol]
-    for version in versions:
-        try:
-            connection = Connection(mqtt, version, name)
-        except UnsupportedProtocolError:
-            if version == versions[-1]:
-                raise
-            continue
-        connection.disconnect()
-        connection.close()
-        return f"{mqtt.host}:{mqtt.port} with MQTT {version}"
-    raise UnavailableError("no version of MQTT to try")
+    connection = connect(mqtt.protocol, lambda version: Connection(mqtt, version, name))
+    connection.disconnect()
+    connection.close()
+    return f"{mqtt.host}:{mqtt.port} with MQTT {connection.version}"

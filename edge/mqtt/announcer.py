@@ -96,11 +96,12 @@ class Announcer:
         return True
 
     def _publish(self, connection: Connection, topic: str, payload: str) -> None:
-        if not connection.takes(len(payload.encode())):
-            log.error("the broker takes no packet as large as Home Assistant discovery: %d bytes", len(payload))
+        number = connection.publish(topic, payload, retain=True)
+        if number is None:
+            log.error("the broker takes no packet as large as Home Assistant discovery: nothing appears there")
             self._refused = True
             return
-        self._unconfirmed.add(connection.publish(topic, payload, retain=True))
+        self._unconfirmed.add(number)
 
 
 class Memory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import socket
@@ -13,12 +14,15 @@ from dataclasses import dataclass
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.errors import ConfigError, UnavailableError
+from edge.mqtt.packets import json_properties, picture_properties, publish_size
+from edge.mqtt.window import Message, Window
 from edge.settings import MqttSettings
+
+log = logging.getLogger(__name__)
 
 CONNECT_LIMIT_S = 4.0
 """For the TCP connection and the TLS handshake each; half of what a stop may take is the price of a silent host."""
@@ -27,16 +31,16 @@ KEEPALIVE_S = 20
 _FAILURE = 0x80
 _MOST_IN_FLIGHT = 65535
 _LARGEST_PACKET = 268_435_455
-_ROOM_FOR_HEADER = 512
-"""Bytes of a packet beside its payload: topic, properties, lengths."""
 _NO_MATCHING_SUBSCRIBERS = 0x10
 _UNSUPPORTED_PROTOCOL = (0x84, 0x01)
-_JSON = "application/json"
-_JPEG = "image/jpeg"
 
 
 class UnsupportedProtocolError(UnavailableError):
     """The broker does not speak this version of MQTT, or ends or ignores the connection, as some do that do not."""
+
+
+class RefusedVersionError(UnsupportedProtocolError):
+    """The broker says that it does not speak this version of MQTT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +75,9 @@ class Connection:
         on_receipt: called from `poll` for each message that the broker has answered.
 
     Raises:
-        UnsupportedProtocolError: the broker refuses this version.
-        UnavailableError: it cannot be reached, is silent, or refuses us; the text says which.
+        UnsupportedProtocolError: the broker refuses this version (`RefusedVersionError`), or ends or ignores the
+            connection.
+        UnavailableError: it cannot be reached or refuses us; the text says which.
     """
 
     def __init__(
@@ -88,12 +93,14 @@ class Connection:
         self.receive_maximum = _MOST_IN_FLIGHT
         """How many messages the broker takes before it has confirmed the first of them."""
         self._largest_packet = _LARGEST_PACKET
+        self._too_large: set[str] = set()
         self.refused_subscription: str | None = None
         """The topic filter that the broker would not take, and why."""
         self._asked_for: dict[int | None, str] = {}
         self._answer: ReasonCode | None = None
         self._on_receipt = on_receipt
         self._client = self._make_client(settings, version, client_id)
+        self._window = Window(self._send, self._client.max_inflight_messages)
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._on_message = on_message
         self._client.on_message = self._pass_on
@@ -105,26 +112,23 @@ class Connection:
             self.close()
             raise
 
-    def takes(self, size: int) -> bool:
-        """Whether the broker takes a message with a payload of `size` bytes; it ends the connection on a larger one."""
-        return size + _ROOM_FOR_HEADER <= self._largest_packet
-
-    def publish(self, topic: str, payload: str | bytes, qos: int = 1, *, retain: bool = False, schema: str = "") -> int:
-        """Hands a message to the socket.
+    def publish(self, topic: str, payload: str, *, retain: bool = False, schema: str = "") -> int | None:
+        """Hands over a message at QoS 1; it goes out in its turn, once the broker takes another.
 
         Returns:
-            The number that its receipt will name.
+            The number that its receipt will name; None if the broker takes no packet so large, for it would end the
+            connection.
         """
-        return self._client.publish(topic, payload, qos, retain, self._properties(schema)).mid
+        content, properties = payload.encode(), json_properties(schema) if self.version == "5" else None
+        if not self._takes(topic, content, 1, properties):
+            return None
+        return self._window.put(Message(topic, content, retain, properties))
 
     def publish_picture(self, topic: str, jpeg: bytes, expiry_s: int) -> None:
         """Hands over a picture that may be lost: QoS 0, and with MQTT 5 forgotten by the broker after `expiry_s`."""
-        properties = None
-        if self.version == "5":
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.ContentType = _JPEG
-            properties.MessageExpiryInterval = expiry_s
-        self._client.publish(topic, jpeg, 0, retain=False, properties=properties)
+        properties = picture_properties(expiry_s) if self.version == "5" else None
+        if self._takes(topic, jpeg, 0, properties):
+            self._client.publish(topic, jpeg, 0, retain=False, properties=properties)
 
     def subscribe(self, topic: str) -> None:
         """Asks for a topic filter at QoS 1; `refused_subscription` is set when the answer is no."""
@@ -151,6 +155,7 @@ class Connection:
             self._client.loop_write() if writable else MQTTErrorCode.MQTT_ERR_SUCCESS,
             self._client.loop_misc(),
         ]
+        self._window.fill()
         return all(code == MQTTErrorCode.MQTT_ERR_SUCCESS for code in codes)
 
     def wake(self) -> None:
@@ -198,13 +203,14 @@ class Connection:
             if not self.poll(left) and self._answer is None:
                 raise UnsupportedProtocolError(f"{where}: closes the connection at once; TLS on or off, MQTT version?")
         if self._answer.value in _UNSUPPORTED_PROTOCOL:
-            raise UnsupportedProtocolError(f"{where}: does not speak MQTT {self.version}")
+            raise RefusedVersionError(f"{where}: does not speak MQTT {self.version}")
         if self._answer.value >= _FAILURE or (self.version != "5" and self._answer.value != 0):
             raise UnavailableError(f"{where}: refuses the connection: {self._answer}")
 
     def _on_connect(self, _client: object, _data: object, _flags: object, reason: ReasonCode, more: object) -> None:
         self._answer = reason
         self.receive_maximum = getattr(more, "ReceiveMaximum", _MOST_IN_FLIGHT)
+        self._window.most = min(self._window.most, self.receive_maximum)
         self._largest_packet = getattr(more, "MaximumPacketSize", _LARGEST_PACKET)
 
     def _pass_on(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
@@ -215,8 +221,11 @@ class Connection:
         self._on_message(topic, bytes(message.payload))
 
     def _on_publish(self, _client: object, _data: object, number: int, reason: ReasonCode, _more: object) -> None:
+        ours = self._window.answered(number)
+        if ours is None:
+            return  # a picture, which nobody confirms
         refusal = str(reason) if reason.value >= _FAILURE else None
-        self._on_receipt(Receipt(number, refusal, heard=reason.value != _NO_MATCHING_SUBSCRIBERS))
+        self._on_receipt(Receipt(ours, refusal, heard=reason.value != _NO_MATCHING_SUBSCRIBERS))
 
     def _on_subscribe(
         self, _client: object, _data: object, number: int, reasons: list[ReasonCode], _more: object
@@ -226,14 +235,18 @@ class Connection:
             if reason.value >= _FAILURE:
                 self.refused_subscription = f"{topic}: {reason}"
 
-    def _properties(self, schema: str) -> Properties | None:
-        if self.version != "5" or not schema:
-            return None
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.ContentType = _JSON
-        properties.PayloadFormatIndicator = 1
-        properties.UserProperty = [("schema", schema)]
-        return properties
+    def _takes(self, topic: str, payload: bytes, qos: int, properties: Properties | None) -> bool:
+        size = publish_size(topic, payload, qos, properties)
+        if size > self._largest_packet and topic not in self._too_large:
+            self._too_large.add(topic)
+            log.error(
+                "the broker takes no packet as large as %s: %d bytes, it takes %d", topic, size, self._largest_packet
+            )
+        return size <= self._largest_packet
+
+    def _send(self, message: Message) -> int:
+        given = self._client.publish(message.topic, message.payload, 1, message.retain, message.properties)
+        return given.mid
 
 
 def _no_pass_phrase() -> bytes:

@@ -14,7 +14,7 @@ from edge.outbox import Outbox
 log = logging.getLogger(__name__)
 
 IN_FLIGHT = 20
-"""Messages sent and not yet confirmed; paho keeps more than this in memory."""
+"""Messages handed over and not yet confirmed; paho sends no more than this, and the rest would wait in memory."""
 RATE_PER_S = 200.0
 """Ceiling after an outage. 10,000 waiting messages come over in 50 s instead of in one burst."""
 REFUSED_PAUSE_S = 5.0
@@ -34,12 +34,8 @@ class Outlet(Protocol):
 
     receive_maximum: int
 
-    def takes(self, size: int) -> bool:
-        """Whether a message with a payload of so many bytes may be handed over."""
-        ...
-
-    def publish(self, topic: str, payload: str | bytes, qos: int = 1, *, retain: bool = False, schema: str = "") -> int:
-        """Hands a message over; returns the number that its receipt will name."""
+    def publish(self, topic: str, payload: str, *, retain: bool = False, schema: str = "") -> int | None:
+        """Hands a message over; returns the number that its receipt will name, None if it is larger than it may be."""
         ...
 
 
@@ -174,12 +170,13 @@ class Delivery:
     def _send(self, most: int) -> None:
         for message in self._outbox.batch(self._sent, most):
             self._sent = message.seq
-            if not self._outlet.takes(len(message.payload.encode())):
+            topic, schema = self._topics.of(message.topic), SCHEMA_NAMES[message.topic]
+            number = self._outlet.publish(topic, message.payload, schema=schema)
+            if number is None:
                 log.error("message %d is larger than the broker takes, and dropped", message.seq)
                 self._outbox.drop(message.seq)
                 continue
-            topic, schema = self._topics.of(message.topic), SCHEMA_NAMES[message.topic]
-            self._in_flight[self._outlet.publish(topic, message.payload, schema=schema)] = message.seq
+            self._in_flight[number] = message.seq
             self._allowance.spend()
 
     def _awaits_listeners(self) -> bool:

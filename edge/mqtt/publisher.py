@@ -12,10 +12,11 @@ from edge.backoff import Backoff
 from edge.errors import ConfigError, UnavailableError
 from edge.messages import SCHEMA_NAMES
 from edge.mqtt.announcer import Announcer
-from edge.mqtt.connection import Connection, Receipt, UnsupportedProtocolError, Will
+from edge.mqtt.connection import Connection, Receipt, Will
 from edge.mqtt.delivery import THROTTLED_POLL_S, Allowance, Delivery
 from edge.mqtt.snapshots import Snapshots
 from edge.mqtt.topics import Topics
+from edge.mqtt.versions import connect
 from edge.outbox import Outbox
 from edge.settings import MqttSettings
 
@@ -55,7 +56,6 @@ class Publisher:
         self._announcer = announcer
         self._snapshots = snapshots
         self._clock = clock
-        self._version = "3.1.1" if settings.protocol == "3.1.1" else "5"
         self._lock = threading.Lock()
         """Held for the connection and the status, which other threads reach for."""
         self._connection: Connection | None = None
@@ -104,19 +104,24 @@ class Publisher:
             stop.wait(backoff.wait())
 
     def _connect(self) -> Connection | None:
-        will = Will(self._topics.of("availability"), "offline")
-        client_id = f"{self._topics.prefix}-{self._topics.device}".replace("/", "-")
         try:
-            connection = Connection(self._settings, self._version, client_id, will, self._on_receipt, self._on_message)
+            connection = connect(self._settings.protocol, self._open)
         except (UnavailableError, ConfigError) as error:
             # The second while certificate files, which were good at the start, are renewed.
             self._tell(str(error))
-            self._interrupted = True
-            if isinstance(error, UnsupportedProtocolError) and self._settings.protocol == "auto":
-                self._version = "3.1.1" if self._version == "5" else "5"
             return None
-        log.info("connected to %s:%d with MQTT %s", self._settings.host, self._settings.port, self._version)
+        log.info("connected to %s:%d with MQTT %s", self._settings.host, self._settings.port, connection.version)
         return connection
+
+    def _open(self, version: str) -> Connection:
+        self.turned_at = self._clock()
+        will = Will(self._topics.of("availability"), "offline")
+        name = self._topics.client_id
+        try:
+            return Connection(self._settings, version, name, will, self._on_receipt, self._on_message)
+        except (UnavailableError, ConfigError):
+            self._interrupted = True
+            raise
 
     def _begin(self, connection: Connection) -> Delivery:
         self._delivery = Delivery(
@@ -172,11 +177,14 @@ class Publisher:
             delivery.turn()
         self._say_the_latest(connection)
         delivery.turn()
-        delivery.expect(connection.publish(self._topics.of("availability"), "offline", retain=True))
+        number = connection.publish(self._topics.of("availability"), "offline", retain=True)
+        if number is not None:
+            delivery.expect(number)
         while self._clock() < deadline + FAREWELL_S and delivery.unanswered:
             if not connection.poll(THROTTLED_POLL_S):
                 return
-        connection.disconnect()
+        if number is not None and not delivery.unanswered:
+            connection.disconnect()  # otherwise the broker may never have got the word, and had better say the will
 
     def _on_message(self, topic: str, payload: bytes) -> None:
         if self._announcer is not None:

@@ -76,8 +76,7 @@ class Snapshots:
         except (cv2.error, MemoryError) as error:
             log.warning("source %s: no snapshot: %s", view.source, str(error) or "out of memory")
             return
-        if connection.takes(len(jpeg)):
-            connection.publish_picture(self._topics.of(f"snapshot/{view.source}"), jpeg, EXPIRY_S)
+        connection.publish_picture(self._topics.of(f"snapshot/{view.source}"), jpeg, EXPIRY_S)
 
     def _is_shown(self, view: View) -> bool:
         return any(verdict.label in self._shown for verdict in view.verdicts)

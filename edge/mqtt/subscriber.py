@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection
 
 from edge.backoff import Backoff
 from edge.errors import UnavailableError
-from edge.mqtt.connection import Connection, UnsupportedProtocolError
+from edge.mqtt.connection import Connection
+from edge.mqtt.versions import connect
 from edge.settings import MqttSettings
 
 _POLL_S = 0.2
@@ -36,16 +37,14 @@ def receive(
         UnavailableError: the broker was not there at the start, or refuses a subscription.
     """
     name = f"maskgate-listen-{secrets.token_hex(4)}"
-    version = "3.1.1" if settings.protocol == "3.1.1" else "5"
     backoff = Backoff(0.5, 10)
     give_up_at: float | None = time.monotonic() + first_try_limit_s
     while not ended():
         try:
-            connection = Connection(settings, version, name, on_message=on_message)
-        except UnavailableError as error:
-            if isinstance(error, UnsupportedProtocolError) and settings.protocol == "auto" and version == "5":
-                version = "3.1.1"
-                continue
+            connection = connect(
+                settings.protocol, lambda version: Connection(settings, version, name, on_message=on_message)
+            )
+        except UnavailableError:
             if give_up_at is not None and time.monotonic() >= give_up_at:
                 raise
             _wait(backoff.wait(), ended)

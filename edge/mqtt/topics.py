@@ -12,6 +12,15 @@ class Topics:
     prefix: str
     device: str
 
+    @property
+    def client_id(self) -> str:
+        """`PREFIX-DEVICE`, or `PREFIX/DEVICE` where the prefix has a `/`.
+
+        With `-` for each `/`, device `c` of `a/b` would be device `b-c` of `a`: of two clients of one id each throws
+        the other out, for ever.
+        """
+        return f"{self.prefix}{'/' if '/' in self.prefix else '-'}{self.device}"
+
     def of(self, name: str) -> str:
         """`event`, `image`, `status`, `availability` or `snapshot/SOURCE` as a whole topic."""
         return f"{self.prefix}/{self.device}/{name}"

@@ -283,7 +283,8 @@ def test_a_certificate_file_that_is_missing_is_a_mistake_of_the_configuration(tm
         Connection(MqttSettings(tls=True, ca_file=tmp_path / "none.crt"), "5", "test")
 
 
-def test_a_broker_that_knows_only_3_1_1_is_spoken_to_in_3_1_1(tmp_path: Path) -> None:
+def test_a_broker_that_knows_only_3_1_1_is_spoken_to_in_3_1_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.mqtt.connection.CONNACK_LIMIT_S", 2.0)  # twice: it ignores what is MQTT 5 and has a will
     embedded = EmbeddedBroker(free_port())
     sender = Sender(tmp_path, MqttSettings(host="127.0.0.1", port=embedded.port, protocol="auto"))
     with Worker("broker", embedded.run, 5):

@@ -36,13 +36,12 @@ class Broker:
     sent: list[int] = field(default_factory=list)
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
-    def takes(self, size: int) -> bool:
-        return size <= self.largest
-
-    def publish(self, topic: str, payload: str | bytes, qos: int = 1, *, retain: bool = False, schema: str = "") -> int:
+    def publish(self, topic: str, payload: str, qos: int = 1, *, retain: bool = False, schema: str = "") -> int | None:
         assert topic.endswith("/event")
         assert (qos, retain, schema) == (1, False, "maskgate.event/1")
-        self.got.append(str(payload))
+        if len(payload) > self.largest:
+            return None
+        self.got.append(payload)
         self.sent.append(next(self.numbers))
         return self.sent[-1]
 
