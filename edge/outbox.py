@@ -7,8 +7,9 @@ The log is written ahead without an fsync a commit (`synchronous=NORMAL`); `chec
 makes it last, what has left the outbox too. A killed process loses nothing; a power cut can lose the last two seconds.
 
 While the disk refuses (full, read-only, gone) the same tables in memory take over, up to a limit, and `problem` says
-so; `recover` carries them to the disk once it is back. A database that cannot be read any more is left at once, and
-looked at by `recover` as at a start: one that is damaged is set aside, with what waited in it, and a new one begins.
+so; what the disk holds is still read, and the last `seq` overwritten in a file of its own. `recover` carries all to the
+disk once it is back. A database that cannot be read any more is left at once, and looked at by `recover` as at a start:
+one that is damaged is set aside, with what waited in it, and a new one begins.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from edge.messages import Event, PublishedImage
+from edge.outbox_files import LastSeq
 from edge.outbox_store import DISK, MEMORY, FileDone, FileKey, Store, Stored, file_key
 
 log = logging.getLogger(__name__)
@@ -49,8 +51,8 @@ class Outbox:
     """The queue between analysis and broker. Safe to be used by several threads.
 
     Args:
-        path: of the database file. If its folder cannot be used, everything is kept in memory from the start. A damaged
-            file is set aside under a dated name.
+        path: of the database file. If it cannot be written to, what is in it is read, and everything new kept in memory
+            until it can. A damaged file is set aside under a dated name.
         max_messages: the oldest beyond this are dropped and counted.
         max_age_s: what is older is dropped and counted.
 
@@ -64,16 +66,21 @@ class Outbox:
         self._lock = threading.Lock()
         self._store = Store(path)
         self.problem = self._store.problem
-        self._has_disk = self.problem is None
+        self._has_disk = True
+        self._on_disk = self._store.counter("seq")
+        """The last number that the database has."""
+        self._last_seq = LastSeq(path.with_name(f"{path.name}-seq"))
+        self._seq = max(self._on_disk, self._last_seq.read() or 0)
+        self._dropped = self._store.counter("dropped")
         if self.problem is not None:
             log.error("%s", self.problem)
-        self._seq = self._store.counter("seq")
-        self._dropped = self._store.counter("dropped")
+        elif path.exists():  # and is not in memory
+            self._last_seq.reserve(self._seq)
         self._pending: tuple[int, float | None] = (0, None)
         self._confirmed: set[int] = set()
         """What the broker has and the disk does not let us delete."""
-        self._forgotten: set[FileKey] = set()
-        """Files that are done with, likewise."""
+        self._forgotten: dict[FileKey, int] = {}
+        """Files that are done with, likewise, and the last number then: a later file may have been given the name."""
 
     def add(self, entries: Iterable[Entry], stamp: float | None, lost: int = 0) -> list[Entry]:
         """Writes entries in one transaction and gives each message its `seq`.
@@ -88,27 +95,33 @@ class Outbox:
         """
         with self._lock:
             self._seq += lost
-            numbered = self._numbered(entries)
+            numbered = [self._numbered(entry) for entry in entries]
             try:
-                if self.problem is not None:
-                    raise sqlite3.OperationalError(self.problem)
+                self._need_disk()
                 self._insert(DISK, numbered, stamp)
+                self._on_disk = self._seq
             except sqlite3.Error as error:
                 self._degrade(error)
                 self._insert(MEMORY, numbered, stamp)
+                self._last_seq.write(self._seq)
             return numbered
 
     def batch(self, after: int, limit: int) -> list[Stored]:
         """The next messages with a `seq` above `after`, in order."""
         with self._lock:
-            found = self._ask(lambda: self._store.messages(after, limit + len(self._confirmed)))
+            held = sum(seq > after for seq in self._confirmed)
+            found = self._ask(lambda: self._store.messages(after, limit + held))
             return [message for message in found if message.seq not in self._confirmed][:limit]
 
     def confirm(self, seqs: Sequence[int]) -> None:
         """The broker has them."""
         with self._lock:
-            self._confirmed.update(seqs)
-            self._delete_confirmed()
+            self._store.delete_messages(MEMORY, seqs)
+            with self._degrading():
+                self._need_disk()
+                self._store.delete_messages(DISK, seqs)
+                return
+            self._confirmed |= self._ask(lambda: self._store.held(DISK, seqs))
 
     def drop(self, seq: int) -> None:
         """Gives up a message that the broker will never take, and counts it."""
@@ -130,9 +143,16 @@ class Outbox:
 
     def forget_file(self, source: str, claim: str) -> None:
         """The file has been moved or deleted."""
+        key = file_key(source, claim)
         with self._lock:
-            self._forgotten.add(file_key(source, claim))
-            self._delete_forgotten()
+            done = {key: self._seq}
+            self._store.delete_files(MEMORY, done)
+            with self._degrading():
+                self._need_disk()
+                self._store.delete_files(DISK, done)
+                return
+            if self._ask(lambda: self._store.has_file(DISK, key)):
+                self._forgotten |= done
 
     def trim(self, now: float | None) -> int:
         """Drops what is beyond the limits, the oldest first, and counts it.
@@ -147,12 +167,12 @@ class Outbox:
         with self._lock:
             before = self._dropped
             for where, limit in ((MEMORY, MEMORY_LIMIT), (DISK, self._max_messages)):
-                dropped = 0
-                with self._degrading(), self._store.transaction():
-                    dropped = self._store.trim(where, limit, born_before)
-                    if dropped and where == DISK:
-                        self._store.set_counter("dropped", self._dropped + dropped)
-                self._dropped += dropped
+                with self._degrading():
+                    with self._store.transaction():
+                        dropped = self._store.trim(where, limit, born_before)
+                        if dropped and where == DISK:
+                            self._store.set_counter("dropped", self._dropped + dropped)
+                    self._dropped += dropped
             return self._dropped - before
 
     def pending(self) -> tuple[int, float | None]:
@@ -175,21 +195,25 @@ class Outbox:
     def checkpoint(self) -> None:
         """Makes everything durable, as far as the disk lets us."""
         with self._lock, self._degrading():
+            self._last_seq.sync()
             self._store.checkpoint()
 
     def recover(self) -> None:
         """While degraded: carries what is in memory to the disk, if the disk takes it again.
 
-        An outbox that found no disk when it was opened stays in memory until the next start.
+        If it holds messages that could not be read before (at the start, that is), this waits for the next start: their
+        numbers have been given again.
         """
         with self._lock:
             if self.problem is None or not self._has_disk:
                 return
             try:
-                if self._store.problem is not None:
-                    self._store.take_up_file()
-                if self._store.problem is not None:
+                if not self._takes_up_file():
                     return
+                self._store.delete_messages(DISK, self._confirmed)
+                self._confirmed.clear()
+                self._store.delete_files(DISK, self._forgotten)
+                self._forgotten.clear()
                 with self._store.transaction():
                     self._store.move_to_disk()
                     self._store.set_counter("seq", self._seq)
@@ -197,23 +221,30 @@ class Outbox:
             except sqlite3.Error:
                 return  # it is still so; the problem has been told
             self.problem = None
-            self._delete_confirmed()
-            self._delete_forgotten()
+            self._on_disk = self._seq
+            self._last_seq.reserve(self._seq)
             log.warning("outbox: the disk takes messages again")
 
     def close(self) -> None:
         with self._lock:
             self._store.close()
 
-    def _numbered(self, entries: Iterable[Entry]) -> list[Entry]:
-        numbered = []
-        for entry in entries:
-            messages = []
-            for message in entry.messages:
-                self._seq += 1
-                messages.append(message.model_copy(update={"seq": self._seq}))
-            numbered.append(Entry(tuple(messages), entry.source, entry.claim))
-        return numbered
+    def _takes_up_file(self) -> bool:
+        """Whether there is a database to carry things to, and it is the one that we know."""
+        if self._store.problem is None:
+            return True
+        self._store.take_up_file()
+        self._has_disk = self._store.counter("seq") <= self._on_disk
+        if not self._has_disk:
+            self._store.leave_file("outbox: what the database holds could not be read at the start")
+            log.error("outbox: the database can be read again; it is taken up with the next start")
+        return self._store.problem is None
+
+    def _numbered(self, entry: Entry) -> Entry:
+        first = self._seq + 1
+        self._seq += len(entry.messages)
+        messages = (message.model_copy(update={"seq": seq}) for seq, message in enumerate(entry.messages, first))
+        return Entry(tuple(messages), entry.source, entry.claim)
 
     def _insert(self, where: str, entries: Iterable[Entry], stamp: float | None) -> None:
         with self._store.transaction():
@@ -227,21 +258,7 @@ class Outbox:
     def _files(self, source: str, *, published: bool) -> list[FileDone]:
         with self._lock:
             files = self._ask(lambda: self._store.files(source, published=published))
-            return [file for file in files if file_key(source, file.claim) not in self._forgotten]
-
-    def _delete_confirmed(self) -> None:
-        self._store.delete_messages(MEMORY, self._confirmed)
-        with self._degrading():
-            self._store.delete_messages(DISK, self._confirmed)
-            self._confirmed.clear()
-        if self._confirmed:
-            self._confirmed &= self._ask(lambda: self._store.seqs(DISK))
-
-    def _delete_forgotten(self) -> None:
-        self._store.delete_files(MEMORY, self._forgotten)
-        with self._degrading():
-            self._store.delete_files(DISK, self._forgotten)
-            self._forgotten.clear()
+            return [file for file in files if file.seq > self._forgotten.get(file_key(source, file.claim), 0)]
 
     def _ask(self, question: Callable[[], _Answer]) -> _Answer:
         """What both databases answer; what memory answers where the disk cannot."""
@@ -251,6 +268,11 @@ class Outbox:
             self._degrade(error)
             self._store.leave_file(str(error))
             return question()
+
+    def _need_disk(self) -> None:
+        """Spares a disk that refuses: `recover` tries it once a second with all that has come together."""
+        if self.problem is not None:
+            raise sqlite3.OperationalError(self.problem)
 
     @contextmanager
     def _degrading(self) -> Iterator[None]:

@@ -8,14 +8,15 @@ to it, so that a file can be left and taken up again. Nothing here is safe for s
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
-import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import UnavailableError
+from edge.outbox_files import set_aside, uri_to_read
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,8 @@ class Store:
         path: of the file.
 
     Attributes:
-        problem: why there is no file behind `DISK`, and nothing but memory; None while there is.
+        problem: why `DISK` takes nothing: it is the file, but only to be read, or nothing but memory. None while it
+            takes something.
 
     Raises:
         UnavailableError: the file was written by a newer version.
@@ -87,7 +89,8 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._db = sqlite3.connect(_NO_FILE, timeout=5, isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect(_NO_FILE, timeout=5, isolation_level=None, check_same_thread=False, uri=True)
+        self._has_file = False
         self._durable_changes = -1  # a run that was killed may have left some too
         try:
             self._db.executescript("PRAGMA wal_autocheckpoint=0;" + _TABLES.format(store=MEMORY))
@@ -98,53 +101,75 @@ class Store:
 
     def leave_file(self, problem: str) -> None:
         """Puts nothing but memory in the place of a file that cannot be used any more."""
-        if self.problem is None:
+        if self._has_file:
             self._db.execute(f"DETACH {DISK}")
-            self._attach(_NO_FILE)
-            self.problem = problem
+            self._attach_memory()
+            self.problem = self.problem or problem
 
     def take_up_file(self) -> None:
-        """Looks again for the file that has been left, as at the start; `problem` is None then, if it is usable."""
+        """Looks again for a file that has been left or can only be read, as at the start; see `problem`."""
+        if self._has_file and not os.access(self._path, os.W_OK):
+            return  # it is still so; finding that out below takes the longer the more there is in the file
         self._db.execute(f"DETACH {DISK}")
         self.problem = self._open_file()
 
     def _open_file(self) -> str | None:
-        """Attaches the file, a new one if it is damaged, or nothing but memory; in that case returns why."""
+        """Attaches the file, a new one if it is damaged, or what can be had without writing, and says why."""
         try:
-            self._attach(str(self._path))
+            self._attach_to_write()
         except sqlite3.OperationalError as error:  # cannot open, read-only, full
-            problem = f"outbox: {self._path}: {error}; messages are kept in memory"
+            self._attach_to_read()
+            return f"outbox: {self._path}: {error}; messages are kept in memory"
         except sqlite3.DatabaseError as error:
-            aside = _set_aside(self._path)
+            aside = set_aside(self._path)
             if aside is not None:
                 log.error(  # noqa: TRY400  the reason is in the text
                     "outbox: %s is damaged (%s); it is now %s, and a new one begins", self._path, error, aside.name
                 )
                 return self._open_file()
-            problem = f"outbox: {self._path} is damaged ({error}) and cannot be set aside; messages are kept in memory"
-        else:
-            return None
-        self._attach(_NO_FILE)
-        return problem
+            self._attach_memory()
+            return f"outbox: {self._path} is damaged ({error}) and cannot be set aside; messages are kept in memory"
+        return None
 
-    def _attach(self, name: str) -> None:
+    def _attach_to_write(self) -> None:
         db = self._db
-        db.execute(f"ATTACH ? AS {DISK}", (name,))
-        try:
-            found = db.execute(f"PRAGMA {DISK}.user_version").fetchone()[0]
-            if found not in (0, _FORMAT):
-                raise UnavailableError(f"{name}: was written by a newer version (format {found})")  # noqa: TRY301
+        with self._attached(str(self._path)) as found:
             db.execute(f"PRAGMA {DISK}.journal_mode=WAL")
             db.execute(f"PRAGMA {DISK}.synchronous=NORMAL")
             db.execute(f"PRAGMA {DISK}.journal_size_limit={_WAL_LIMIT}")
             healthy = db.execute(f"PRAGMA {DISK}.quick_check(1)").fetchone()[0]
             if healthy != "ok":
-                raise sqlite3.DatabaseError(" ".join(healthy.split()))  # noqa: TRY301
+                raise sqlite3.DatabaseError(" ".join(healthy.split()))
             db.executescript(_TABLES.format(store=DISK) + _COUNTERS)
-            db.execute(f"PRAGMA {DISK}.user_version={_FORMAT}")
+            if found != _FORMAT:  # needs room, of which a full disk has none
+                db.execute(f"PRAGMA {DISK}.user_version={_FORMAT}")
+
+    def _attach_to_read(self) -> None:
+        """Attaches the file as it is, to be read; if that fails too, nothing but memory."""
+        try:
+            with self._attached(uri_to_read(self._path)):
+                self.counter("seq")
+        except (sqlite3.Error, OSError):
+            self._attach_memory()
+
+    def _attach_memory(self) -> None:
+        with self._attached(_NO_FILE):
+            self._db.executescript(_TABLES.format(store=DISK) + _COUNTERS)
+        self._has_file = False
+
+    @contextmanager
+    def _attached(self, name: str) -> Iterator[int]:
+        """Attaches a database, for good if the block raises nothing. Gives the number of its format, 0 if it is new."""
+        self._db.execute(f"ATTACH ? AS {DISK}", (name,))
+        try:
+            found = self._db.execute(f"PRAGMA {DISK}.user_version").fetchone()[0]
+            if found not in (0, _FORMAT):
+                raise UnavailableError(f"{self._path}: was written by a newer version (format {found})")  # noqa: TRY301
+            yield found
         except BaseException:
-            db.execute(f"DETACH {DISK}")
+            self._db.execute(f"DETACH {DISK}")
             raise
+        self._has_file = True
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -185,16 +210,24 @@ class Store:
         number, oldest = self._db.execute(f"SELECT count(*), min(stamp) FROM {_BOTH}").fetchone()
         return int(number), oldest
 
-    def seqs(self, where: str) -> set[int]:
-        return {row[0] for row in self._db.execute(f"SELECT seq FROM {where}.message")}
+    def held(self, where: str, seqs: Iterable[int]) -> set[int]:
+        """Those of `seqs` that are there."""
+        query = f"SELECT 1 FROM {where}.message WHERE seq = ?"
+        return {seq for seq in seqs if self._db.execute(query, (seq,)).fetchone()}
 
     def delete_messages(self, where: str, seqs: Collection[int]) -> None:
         with self.transaction():
             self._db.executemany(f"DELETE FROM {where}.message WHERE seq = ?", [(seq,) for seq in seqs])
 
-    def delete_files(self, where: str, keys: Collection[FileKey]) -> None:
+    def delete_files(self, where: str, done: Mapping[FileKey, int]) -> None:
+        """Deletes each file of `done` that has this `seq` or a lower one; later ones have been given its name."""
+        rows = [(*key, seq) for key, seq in done.items()]
         with self.transaction():
-            self._db.executemany(f"DELETE FROM {where}.file WHERE source = ? AND claim = ?", keys)
+            self._db.executemany(f"DELETE FROM {where}.file WHERE source = ? AND claim = ? AND seq <= ?", rows)
+
+    def has_file(self, where: str, key: FileKey) -> bool:
+        query = f"SELECT 1 FROM {where}.file WHERE source = ? AND claim = ?"
+        return self._db.execute(query, key).fetchone() is not None
 
     def give_up(self, where: str, seq: int) -> None:
         """Deletes a message that nobody will have; its file, if it is a file's record, remembers that."""
@@ -258,15 +291,3 @@ class Store:
         oldest = f"SELECT stamp FROM {where}.message WHERE stamp IS NOT NULL ORDER BY seq LIMIT 1"
         found = self._db.execute(oldest).fetchone()
         return found is not None and found[0] < born_before
-
-
-def _set_aside(path: Path) -> Path | None:
-    """Renames a damaged database and what belongs to it; None where even that is not possible."""
-    aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}")
-    try:
-        path.rename(aside)
-        for suffix in ("-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
-    except OSError:
-        return None
-    return aside

@@ -32,6 +32,7 @@ FLOORS = [
     "mqtt",
     "outbox",
     "outbox_store",
+    "outbox_files",
     "asyncapi",
     "history",
     "messages",
