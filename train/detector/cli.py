@@ -45,6 +45,13 @@ def detector() -> None:
 @click.option("--objects", type=_FOLDER, help="Folder of PNG files with transparency that show no face, to paste.")
 @click.option("--face-free", type=_FOLDER, help="Folder of further pictures that show nobody's face.")
 @click.option(
+    "--teacher-share",
+    type=click.FloatRange(0, 1),
+    default=0,
+    show_default=True,
+    help="Of the teacher's score in what a face's score is to be.",
+)
+@click.option(
     "--feeders",
     type=click.IntRange(1, 256),
     default=1,
@@ -68,6 +75,7 @@ def fit(
     traps: Path | None,
     objects: Path | None,
     face_free: Path | None,
+    teacher_share: float,
     feeders: int,
     as_int8: bool,  # noqa: FBT001 - click passes options by name
 ) -> None:
@@ -88,6 +96,7 @@ def fit(
         traps=traps,
         objects=objects,
         face_free=face_free,
+        teacher_share=teacher_share,
         as_int8=as_int8,
         feeders=feeders,
         command=_command(),
@@ -107,7 +116,10 @@ def fit(
 @click.option(
     "--keep", type=click.FloatRange(0, 1), default=0, show_default=True, help="Share of what the run began with."
 )
-def export(run: Path, output: Path, data: Path, width: int, height: int, version: str, keep: float) -> None:
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Draws the calibration pictures; else the run's.")
+def export(
+    run: Path, output: Path, data: Path, width: int, height: int, version: str, keep: float, seed: int | None
+) -> None:
     """Makes the int8 file and its card of RUN, and holds it against the float network on the validation part.
 
     The file gets inputs of other shapes and about the same area besides, for wide, square and upright pictures.
@@ -126,11 +138,11 @@ def export(run: Path, output: Path, data: Path, width: int, height: int, version
         version=version,
         data=f"{data.name}/MANIFEST.csv, train part",
         seed=options["seed"],
-        command=options["command"] if not keep else f"{options['command']}; {_command()}",
+        command=options["command"] if not keep and seed is None else f"{options['command']}; {_command()}",
         weights="MobileNetV2 alpha 0.35, ImageNet, blocks 3 to 16",
     )
     weights = finished_weights(run, options["start"], keep)
-    click.echo(table(export_run(weights, output, data, (height, width), provenance)))
+    click.echo(table(export_run(weights, output, data, (height, width), provenance, seed)))
 
 
 @detector.command()

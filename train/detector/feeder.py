@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count as endless
 from itertools import cycle
 from queue import Empty
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.detector.boxes import Boxes, sizes
+from train.detector.light import disturb
 from train.detector.sampler import Mix, Sampler
 from train.detector.scene import FACE, IGNORE, Scene
 from train.handover import hand_over
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from train.detector.material import Material
     from train.detector.paste import Cutout
+    from train.detector.soft_labels import SoftLabels
 
 MAX_FACES: Final = 50
 """Boxes of each role a picture may have; of more, the smallest faces become boxes that are ignored."""
@@ -35,24 +37,41 @@ _PATIENCE: Final = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """RGB pixels (n, size, size, 3); faces and ignored boxes, each (n, MAX_FACES, 4), zeros where there is none."""
+    """What a network learns from at once.
+
+    Attributes:
+        pixels: RGB, shape (n, size, size, 3).
+        faces: left, top, width, height in pixels, shape (n, MAX_FACES, 4); zeros where there is none.
+        ignored: likewise, boxes in which neither answer is punished.
+        certainty: what the score of each face is to be, 0 to 1, shape (n, MAX_FACES).
+    """
 
     pixels: NDArray[np.uint8]
     faces: NDArray[np.float32]
     ignored: NDArray[np.float32]
+    certainty: NDArray[np.float32]
 
 
-def batch_of(scenes: list[Scene]) -> Batch:
-    """Stacks scenes of one size."""
+def batch_of(scenes: list[Scene], soft: SoftLabels | None = None) -> Batch:
+    """Stacks scenes of one size, with soft labels for the faces if there is who gives them."""
     faces = np.zeros((len(scenes), MAX_FACES, 4), np.float32)
-    ignored = np.zeros_like(faces)
+    ignored, certainty = np.zeros_like(faces), np.ones((len(scenes), MAX_FACES), np.float32)
     for row, scene in enumerate(scenes):
         wanted, doubtful = scene.boxes[scene.roles == FACE], scene.boxes[scene.roles == IGNORE]
         wanted = wanted[np.argsort(-sizes(wanted))]
         doubtful = np.concatenate([wanted[MAX_FACES:], doubtful])[:MAX_FACES]
-        faces[row, : len(wanted[:MAX_FACES])] = wanted[:MAX_FACES]
+        wanted = wanted[:MAX_FACES]
+        faces[row, : len(wanted)] = wanted
         ignored[row, : len(doubtful)] = _widened(doubtful)
-    return Batch(np.stack([scene.pixels[..., ::-1] for scene in scenes]), faces, ignored)
+        if soft:
+            certainty[row, : len(wanted)] = soft.of(scene.pixels, wanted)
+    return Batch(np.stack([scene.pixels[..., ::-1] for scene in scenes]), faces, ignored, certainty)
+
+
+def disturbed(batch: Batch, rng: np.random.Generator) -> Batch:
+    """The same pictures with the faults of a camera; what is certain without these is to be certain with them."""
+    pixels = [disturb(np.ascontiguousarray(each[..., ::-1]), rng)[..., ::-1] for each in batch.pixels]
+    return replace(batch, pixels=np.stack(pixels))
 
 
 def _widened(boxes: Boxes) -> Boxes:
@@ -74,6 +93,7 @@ class Feeder:
         mix: see `Sampler`.
         traps: see `Sampler`.
         count: processes. They take turns, so that the same seed and count give the same batches.
+        soft: see `batch_of`.
     """
 
     def __init__(
@@ -85,6 +105,7 @@ class Feeder:
         mix: Mix,
         traps: list[Cutout] | None = None,
         count: int = 1,
+        soft: SoftLabels | None = None,
     ) -> None:
         context = multiprocessing.get_context("fork")
         self._queues: list[Any] = [context.Queue(_WAITING) for _ in range(count)]
@@ -92,7 +113,7 @@ class Feeder:
         seeds = [[seed, *([number] if number else [])] for number in range(count)]
         samplers = [Sampler(material, size, np.random.default_rng(each), mix, traps or []) for each in seeds]
         self._processes = [
-            context.Process(target=_feed, args=(sampler, batch, queue), daemon=True)
+            context.Process(target=_feed, args=(sampler, batch, soft, queue), daemon=True)
             for sampler, queue in zip(samplers, self._queues, strict=True)
         ]
         self._turns = cycle(self._queues)
@@ -128,5 +149,8 @@ class Feeder:
         return batch
 
 
-def _feed(sampler: Sampler, batch: int, out: Any) -> None:
-    hand_over((batch_of([sampler.draw() for _ in range(batch)]) for _ in endless()), out)
+def _feed(sampler: Sampler, batch: int, soft: SoftLabels | None, out: Any) -> None:
+    def made() -> Batch:
+        return disturbed(batch_of([sampler.draw() for _ in range(batch)], soft), sampler.rng)
+
+    hand_over((made() for _ in endless()), out)

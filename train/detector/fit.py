@@ -14,6 +14,7 @@ from train.detector.export import training_batches
 from train.detector.fake_quantisation import check_backend
 from train.detector.feeder import Feeder
 from train.detector.material import gather
+from train.detector.soft_labels import SoftLabels
 from train.detector.stem import imitate
 from train.detector.trainer import CHECKPOINT, FitOptions, Trainer
 from train.files import claimed, replacing, write_output
@@ -86,7 +87,8 @@ def _fit(data: Path, teacher: Path, weights: Path, run: Path, options: FitOption
         _begin(trainer, material, weights, run)
     if options.as_int8:
         trainer.compute_as_int8(training_batches(data, _SHOWN))
-    _loop(trainer, material, traps, run)
+    soft = SoftLabels(teacher, options.teacher_share) if options.teacher_share else None
+    _loop(trainer, material, traps, soft, run)
     return _save_average(trainer, run)
 
 
@@ -155,13 +157,13 @@ def _begin(trainer: Trainer, material: Material, weights: Path, run: Path) -> No
     trainer.save()
 
 
-def _loop(trainer: Trainer, material: Material, traps: list[Cutout], run: Path) -> None:
+def _loop(trainer: Trainer, material: Material, traps: list[Cutout], soft: SoftLabels | None, run: Path) -> None:
     """Steps until the end, with a line of figures and a checkpoint every hundred."""
     options, began = trainer.options, time.monotonic()
     mean: list[float] = []
     first = trainer.step
     seed = options.seed + 1000 + first
-    with Feeder(material, options.size, options.batch, seed, options.mix, traps, options.feeders) as feeder:
+    with Feeder(material, options.size, options.batch, seed, options.mix, traps, options.feeders, soft) as feeder:
         while trainer.step < options.steps:
             losses = trainer.learn(feeder.next())
             mean = [0.98 * old + 0.02 * new for old, new in zip(mean or losses, losses, strict=True)]

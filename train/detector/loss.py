@@ -58,13 +58,14 @@ class DetectorLoss:
         self._centres, self._strides, limits = places(size)
         self._least, self._most = limits[:, 0], limits[:, 1]
 
-    def __call__(self, outputs: list[Any], faces: Any, ignored: Any) -> tuple[Any, Any]:
+    def __call__(self, outputs: list[Any], faces: Any, ignored: Any, certainty: Any) -> tuple[Any, Any]:
         """Computes both parts.
 
         Args:
             outputs: the network's six tensors.
             faces: (batch, m, 4) left, top, width, height in pixels; rows of zeros are none.
             ignored: (batch, k, 4) boxes in which a place without a face costs nothing; zeros are none.
+            certainty: (batch, m) what the score of a face is to be if its box is right, 0 to 1.
 
         Returns:
             Score loss and box loss, scalars, both per unit of assigned quality.
@@ -82,8 +83,9 @@ class DetectorLoss:
 
         free = ops.logical_or(positive, ops.logical_not(self._inside(ignored)))
         chance = ops.sigmoid(logits)
-        cross = ops.binary_crossentropy(quality, logits, from_logits=True)
-        score_loss = ops.sum(ops.where(free, ops.square(quality - chance) * cross, 0.0)) / total
+        wanted_chance = quality * ops.take_along_axis(certainty, owner, axis=1)
+        cross = ops.binary_crossentropy(wanted_chance, logits, from_logits=True)
+        score_loss = ops.sum(ops.where(free, ops.square(wanted_chance - chance) * cross, 0.0)) / total
 
         wanted = ops.take_along_axis(targets, owner[..., None], axis=1)
         box_loss = ops.sum(ops.where(positive, (1 - complete_iou(corners, wanted)) * quality, 0.0)) / total

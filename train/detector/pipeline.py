@@ -111,6 +111,7 @@ def export_run(
     data: Path,
     size: tuple[int, int],
     provenance: export.Provenance,
+    seed: int | None = None,
 ) -> dict[str, dict[str, float]]:
     """Writes the int8 file and its card, and measures both against the float network on the validation part.
 
@@ -120,6 +121,7 @@ def export_run(
         data: the folder of MANIFEST.csv.
         size: first input (height, width) in pixels; others go with it (`input_sizes.further_sizes`).
         provenance: for the card.
+        seed: of the draw of calibration pictures; None takes that of the training.
 
     Returns:
         Figures of `float` and `int8` on the validation part.
@@ -134,7 +136,8 @@ def export_run(
     line = calibration_line(float_contender(weights, size, Line()), part)
     log.info("new logit = %.3f * logit %+.3f", line.scale, line.shift)
     photos = read_photos(data, "train")
-    pictures = export.calibration_pictures(photos, size, _CALIBRATION_PICTURES, provenance.seed)
+    drawn_by = provenance.seed if seed is None else seed
+    pictures = export.calibration_pictures(photos, size, _CALIBRATION_PICTURES, drawn_by)
     one_size = export.quantise(export.finished_network(weights, size, line), pictures)
     content = with_further_sizes(one_size, further_sizes(size))
     draft = run / f"draft-{output.name}"  # so that a refused file does not take the place of a good one

@@ -13,7 +13,6 @@ from edge.vision.geometry import Box
 from edge.vision.snapshot import CELLS, FACE_CELLS, mosaic
 from train.augment.aside import Aside, look_aside
 from train.detector.boxes import BARE, sizes
-from train.detector.light import disturb
 from train.detector.material import patch_without_face
 from train.detector.paste import Cutout, Place, free_place, paste, portrait, swap
 from train.detector.scene import FACE, Scene, View, joined, keep_visible, masked, window
@@ -82,7 +81,7 @@ class Sampler:
         self._cumulated = np.cumsum(weights) / weights.sum()
 
     def draw(self) -> Scene:
-        """One training picture of `size` x `size` pixels."""
+        """One training picture of `size` x `size` pixels, before the faults of a camera."""
         mix = self.mix
         kinds = (self._mosaic, self._head_grid, self._close_up, self._emptied)
         chance = self.rng.random()
@@ -93,9 +92,7 @@ class Sampler:
             chance -= share
         else:
             scene = self._photo((self.size, self.size))
-        if self.rng.random() < mix.coarse:
-            scene = self._coarse(scene)
-        return Scene(disturb(scene.pixels, self.rng), scene.boxes, scene.roles, scene.kinds)
+        return self._coarse(scene) if self.rng.random() < mix.coarse else scene
 
     def _photo(self, size: tuple[int, int]) -> Scene:
         """A window of a photo with faces, some of its masked faces made bare, now and then a patch without one."""

@@ -50,6 +50,7 @@ class FitOptions:
         traps: file of false alarms (`train.detector.traps`) to paste, None for none.
         objects: folder of cut-out objects (`train.detector.objects`) to paste, None for none.
         face_free: folder of further pictures without a face, None for none.
+        teacher_share: of the teacher's score in what a face's score is to be (`train.detector.soft_labels`), 0 to 1.
         as_int8: whether to compute with the rounding of the int8 file (`train.detector.fake_quantisation`).
         feeders: processes that make pictures.
         command: how the run was started, for the card.
@@ -67,6 +68,7 @@ class FitOptions:
     traps: Path | None = None
     objects: Path | None = None
     face_free: Path | None = None
+    teacher_share: float = 0.0
     as_int8: bool = False
     feeders: int = 1
     command: str = ""
@@ -152,7 +154,8 @@ class Trainer:
         Returns:
             Score loss and box loss.
         """
-        costs = self._learner.train_on_batch(batch.pixels, (batch.faces, batch.ignored), return_dict=True)
+        targets = (batch.faces, batch.ignored, batch.certainty)
+        costs = self._learner.train_on_batch(batch.pixels, targets, return_dict=True)
         if self.step % _AVERAGE_EVERY == 0:
             self._follow()
         return float(costs["score"]), float(costs["box"])

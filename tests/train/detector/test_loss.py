@@ -35,11 +35,17 @@ def _perfect(face: tuple[float, float, float, float]) -> np.ndarray:
 
 
 def _loss(
-    face: tuple[float, float, float, float], logits: np.ndarray, ignored: tuple[float, ...] = (0, 0, 0, 0)
+    face: tuple[float, float, float, float],
+    logits: np.ndarray,
+    ignored: tuple[float, ...] = (0, 0, 0, 0),
+    certainty: float = 1.0,
 ) -> float:
     faces = tf.constant([[face, (0, 0, 0, 0)]], tf.float32)
     score, box = DetectorLoss(_SIZE)(
-        _outputs(logits.astype(np.float32), _perfect(face)), faces, tf.constant([[ignored]], tf.float32)
+        _outputs(logits.astype(np.float32), _perfect(face)),
+        faces,
+        tf.constant([[ignored]], tf.float32),
+        tf.constant([[certainty, 1.0]]),
     )
     assert float(box) == pytest.approx(0, abs=1e-4)
     return float(score)
@@ -81,6 +87,19 @@ def test_a_right_score_at_the_right_places_costs_little_and_elsewhere_much() -> 
     assert _loss(face, wrong) > 10
 
 
+@pytest.mark.parametrize("certainty", [0.6, 0.8, 1.0])
+def test_the_score_that_costs_least_is_how_certain_the_face_is(certainty: float) -> None:
+    face = (40.0, 40.0, 20.0, 24.0)
+    centres, strides, _ = places(_SIZE)
+    near = (np.abs(centres - (50, 52)).max(axis=1) < 8) & (strides == 8)
+
+    def cost(score: float) -> float:
+        return _loss(face, np.where(near, math.log(score / (1 - score)), -9.0), certainty=certainty)
+
+    tried = np.arange(0.5, 0.99, 0.02)
+    assert tried[int(np.argmin([cost(score) for score in tried]))] == pytest.approx(min(certainty, 0.98), abs=0.021)
+
+
 def test_an_ignored_box_costs_nothing() -> None:
     face = (8.0, 8.0, 16.0, 16.0)
     centres, _, _ = places(_SIZE)
@@ -94,6 +113,7 @@ def test_a_picture_without_faces_has_a_finite_loss() -> None:
         _outputs(np.zeros(_COUNT, np.float32), np.zeros((_COUNT, 4), np.float32)),
         tf.zeros((1, 2, 4)),
         tf.zeros((1, 1, 4)),
+        tf.ones((1, 2)),
     )
     assert math.isfinite(float(score))
     assert float(box) == 0

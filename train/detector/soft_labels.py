@@ -1,0 +1,56 @@
+"""How sure a teacher is of each face of a training picture, as part of what that face's score is to be.
+
+A label says that there is a face, and says it of a portrait and of a smear at the edge of a crowd alike. What another
+detector gives each of them is a softer label, and mixing it with the hard one is distillation (Hinton, Vinyals, Dean
+2015, https://arxiv.org/abs/1503.02531). docs/decisions/0019-soft-labels.md says what it is worth.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.vision.geometry import overlaps
+from edge.vision.yunet import Yunet
+from train.detector.boxes import Boxes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge.vision.geometry import Image
+
+_LEAST_SCORE: Final = 0.02
+_SAME_FACE: Final = 0.35
+"""Intersection over union from which on the teacher's box and ours are of one face: on masks its boxes sit high."""
+
+
+class SoftLabels:
+    """Asks YuNet, at the very size that the network sees.
+
+    Args:
+        teacher: the .onnx file.
+        share: of the teacher's score in what a face's score is to be, 0 to 1; the label has the rest.
+    """
+
+    def __init__(self, teacher: Path, share: float) -> None:
+        self._network = Yunet(teacher, _LEAST_SCORE)
+        self._share = share
+
+    def of(self, pixels: Image, faces: Boxes) -> NDArray[np.float32]:
+        """What the scores of faces are to be.
+
+        Args:
+            pixels: BGR.
+            faces: in it, shape (n, 4).
+
+        Returns:
+            Shape (n,): 1 less `share` where the teacher sees nothing, 1 where it is certain.
+        """
+        seen = np.zeros(len(faces), np.float32)
+        if len(faces):
+            rows = self._network.rows(pixels)
+            same = overlaps(faces, rows[:, :4]) >= _SAME_FACE
+            seen = np.where(same, np.minimum(rows[None, :, -1], 1), 0).max(axis=1, initial=0)
+        return np.asarray(1 - self._share * (1 - seen), np.float32)
