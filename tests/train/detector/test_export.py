@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 pytest.importorskip("tensorflow", reason="the training side needs the extra `train`")
 
@@ -15,12 +16,15 @@ from edge.vision.decoding import Support
 from train.detector import export, pipeline
 from train.detector.architecture import build, output_names
 from train.detector.calibrate import Line
+from train.detector.cli import detector
 from train.detector.evaluate import Part
 from train.detector.fit import AVERAGE_FILE
 
 ROOT = Path(__file__).parents[3]
 
 SUPPORT = Support(least=0.05, alone=0.5)
+
+_FIGURES = {"ap50": 0.9, "alarms": 0.0}
 
 PROVENANCE = export.Provenance(
     name="face_detector", version="9", data="x, train part", seed=1, command="maskgate-train", weights="none"
@@ -91,3 +95,20 @@ def test_a_file_that_lost_too_much_does_not_replace_the_good_one(run: Path, monk
         _export(run, output, monkeypatch, 0.011)
     assert output.read_bytes() == b"the good one"
     assert not output.with_suffix(".json").exists()
+
+
+def test_a_seed_draws_other_calibration_pictures_and_is_in_the_card(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    monkeypatch.setattr(export, "calibration_pictures", lambda *given: drawn.append(given[3]) or [])
+    monkeypatch.setattr(pipeline, "compare", lambda *_: {"float": _FIGURES, "int8": _FIGURES})
+    monkeypatch.setattr("train.detector.evaluate.table", lambda _: "")
+    (run / "options.json").write_text(json.dumps({"seed": 65, "start": None, "command": "maskgate-train detector fit"}))
+    output = run.parent / "face_detector.tflite"
+    for options in ([], ["--seed", "7"]):
+        line = ["export", str(run), "-o", str(output), "--data", str(run), *options]
+        monkeypatch.setattr("sys.argv", ["maskgate-train", "detector", *line])
+        CliRunner().invoke(detector, line, catch_exceptions=False, standalone_mode=False)
+    assert drawn == [65, 7]
+    training = json.loads(output.with_suffix(".json").read_text())["training"]
+    assert training["seed"] == 65
+    assert training["command"].endswith("--seed 7")
