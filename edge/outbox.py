@@ -20,12 +20,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
 
-from edge.messages import Event, PublishedImage
+from edge.errors import UnavailableError
 from edge.outbox_files import LastSeq
-from edge.outbox_store import DISK, MEMORY, FileDone, FileKey, Store, Stored, file_key
+from edge.outbox_rows import FileDone, FileKey, Message, Stored, file_done, file_key, stored
+from edge.outbox_store import DISK, MEMORY, Store
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +36,6 @@ MEMORY_LIMIT = 10_000
 
 _ASK_LIMIT_S = 0.2
 
-Message = Event | PublishedImage
 _Answer = TypeVar("_Answer")
 
 
@@ -126,12 +127,13 @@ class Outbox:
     def drop(self, seq: int) -> None:
         """Gives up a message that the broker will never take, and counts it."""
         with self._lock:
-            self._dropped += 1
             for where in (MEMORY, DISK):
-                with self._degrading(), self._store.transaction():
-                    self._store.give_up(where, seq)
-                    if where == DISK:
-                        self._store.set_counter("dropped", self._dropped)
+                with self._degrading():
+                    with self._store.transaction():
+                        was_there = self._store.give_up(where, seq)
+                        if was_there and where == DISK:
+                            self._store.set_counter("dropped", self._dropped + 1)
+                    self._dropped += was_there
 
     def files(self, source: str) -> list[FileDone]:
         """Files of a source that are recorded but not yet known to be moved or deleted."""
@@ -210,16 +212,17 @@ class Outbox:
             try:
                 if not self._takes_up_file():
                     return
-                self._store.delete_messages(DISK, self._confirmed)
-                self._confirmed.clear()
-                self._store.delete_files(DISK, self._forgotten)
-                self._forgotten.clear()
-                with self._store.transaction():
+                with self._store.transaction():  # first, for a kill would lose it
                     self._store.move_to_disk()
                     self._store.set_counter("seq", self._seq)
                     self._store.set_counter("dropped", self._dropped)
-            except sqlite3.Error:
+                self._store.delete_files(DISK, self._forgotten)
+                self._forgotten.clear()
+                self._store.delete_in_parts(self._confirmed)
+            except (sqlite3.Error, UnavailableError):
                 return  # it is still so; the problem has been told
+            if self._confirmed:
+                return  # the rest in the next second
             self.problem = None
             self._on_disk = self._seq
             self._last_seq.reserve(self._seq)
@@ -249,15 +252,19 @@ class Outbox:
     def _insert(self, where: str, entries: Iterable[Entry], stamp: float | None) -> None:
         with self._store.transaction():
             for entry in entries:
-                self._store.insert_messages(where, [_stored(message) for message in entry.messages], stamp)
+                self._store.insert_messages(where, [stored(message) for message in entry.messages], stamp)
                 if entry.claim is not None:
-                    self._store.insert_file(where, _file_done(entry, entry.claim))
+                    self._store.insert_file(where, file_done(entry.source, entry.claim, entry.messages))
             if where == DISK:
                 self._store.set_counter("seq", self._seq)
 
     def _files(self, source: str, *, published: bool) -> list[FileDone]:
         with self._lock:
             files = self._ask(lambda: self._store.files(source, published=published))
+            if published and self._confirmed:
+                all_files = self._ask(lambda: self._store.files(source, published=False))
+                files += [file for file in all_files if file.seq in self._confirmed]
+                files.sort(key=attrgetter("seq"))
             return [file for file in files if file.seq > self._forgotten.get(file_key(source, file.claim), 0)]
 
     def _ask(self, question: Callable[[], _Answer]) -> _Answer:
@@ -288,12 +295,3 @@ class Outbox:
             log.error("%s", self.problem)
         if not isinstance(error, sqlite3.OperationalError):
             self._store.leave_file(str(error))  # damaged: what it takes it might not give back
-
-
-def _stored(message: Message) -> Stored:
-    return Stored(message.seq, "event" if isinstance(message, Event) else "image", message.to_json())
-
-
-def _file_done(entry: Entry, claim: str) -> FileDone:
-    record = next(message for message in entry.messages if isinstance(message, PublishedImage))
-    return FileDone(entry.source, claim, record.seq, record.error is not None, record.to_json(), dropped=False)

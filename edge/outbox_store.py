@@ -12,11 +12,12 @@ import os
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from edge.errors import UnavailableError
 from edge.outbox_files import set_aside, uri_to_read
+from edge.outbox_rows import FileDone, FileKey, Stored, file_key
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ _NO_FILE = ":memory:"
 _WAL_LIMIT = 4 * 2**20
 """In bytes. A log that has grown beyond it, while the disk was away say, is cut when it is begun anew. From one
 checkpoint to the next a backlog that goes out at full rate fills 3 MB."""
+_PART, _PARTS = 200, 20
+"""Messages that are deleted at once after the disk has refused (about 100 KB of log), and how often in one call."""
 _BOTH = f"(SELECT * FROM {DISK}.message UNION ALL SELECT * FROM {MEMORY}.message)"
 _FORMAT = 1
 _TABLES = """
@@ -39,38 +42,6 @@ _COUNTERS = f"""
 CREATE TABLE IF NOT EXISTS {DISK}.counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT OR IGNORE INTO {DISK}.counter VALUES ('seq', 0), ('dropped', 0);
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A message that waits for the broker: `topic` is the last part of its topic, `event` or `image`."""
-
-    seq: int
-    topic: str
-    payload: str
-
-
-@dataclass(frozen=True, slots=True)
-class FileDone:
-    """A dropped-in file whose record is in the outbox. `seq` is the record's.
-
-    `dropped` is true where the limits of the outbox have cost the record before the broker had it.
-    """
-
-    source: str
-    claim: str
-    seq: int
-    failed: bool
-    record: str
-    dropped: bool
-
-
-FileKey = tuple[str, bytes]
-"""Source and claim of a file; names of files need not be UTF-8, which TEXT has to be."""
-
-
-def file_key(source: str, claim: str) -> FileKey:
-    return source, claim.encode("utf-8", "surrogateescape")
 
 
 class Store:
@@ -93,7 +64,8 @@ class Store:
         self._has_file = False
         self._durable_changes = -1  # a run that was killed may have left some too
         try:
-            self._db.executescript("PRAGMA wal_autocheckpoint=0;" + _TABLES.format(store=MEMORY))
+            self._db.execute("PRAGMA wal_autocheckpoint=0")
+            self._make_tables(MEMORY)
             self.problem = self._open_file()
         except BaseException:
             self._db.close()
@@ -111,7 +83,11 @@ class Store:
         if self._has_file and not os.access(self._path, os.W_OK):
             return  # it is still so; finding that out below takes the longer the more there is in the file
         self._db.execute(f"DETACH {DISK}")
-        self.problem = self._open_file()
+        try:
+            self.problem = self._open_file()
+        except BaseException:
+            self._attach_memory()
+            raise
 
     def _open_file(self) -> str | None:
         """Attaches the file, a new one if it is damaged, or what can be had without writing, and says why."""
@@ -140,9 +116,10 @@ class Store:
             healthy = db.execute(f"PRAGMA {DISK}.quick_check(1)").fetchone()[0]
             if healthy != "ok":
                 raise sqlite3.DatabaseError(" ".join(healthy.split()))
-            db.executescript(_TABLES.format(store=DISK) + _COUNTERS)
-            if found != _FORMAT:  # needs room, of which a full disk has none
-                db.execute(f"PRAGMA {DISK}.user_version={_FORMAT}")
+            with self.transaction():  # a disk that is full by half of it has no half of the tables
+                self._make_tables(DISK)
+                if found != _FORMAT:  # needs room, of which a full disk has none
+                    db.execute(f"PRAGMA {DISK}.user_version={_FORMAT}")
 
     def _attach_to_read(self) -> None:
         """Attaches the file as it is, to be read; if that fails too, nothing but memory."""
@@ -154,8 +131,12 @@ class Store:
 
     def _attach_memory(self) -> None:
         with self._attached(_NO_FILE):
-            self._db.executescript(_TABLES.format(store=DISK) + _COUNTERS)
+            self._make_tables(DISK)
         self._has_file = False
+
+    def _make_tables(self, where: str) -> None:
+        for statement in (_TABLES.format(store=where) + _COUNTERS * (where == DISK)).split(";"):
+            self._db.execute(statement)
 
     @contextmanager
     def _attached(self, name: str) -> Iterator[int]:
@@ -185,7 +166,10 @@ class Store:
 
     def counter(self, name: str) -> int:
         """`seq`, the last number that was given, or `dropped`."""
-        return int(self._db.execute(f"SELECT value FROM {DISK}.counter WHERE name = ?", (name,)).fetchone()[0])
+        row = self._db.execute(f"SELECT value FROM {DISK}.counter WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            raise sqlite3.OperationalError(f"has no counter {name}")
+        return int(row[0])
 
     def set_counter(self, name: str, value: int) -> None:
         self._db.execute(f"UPDATE {DISK}.counter SET value = ? WHERE name = ?", (value, name))
@@ -219,6 +203,19 @@ class Store:
         with self.transaction():
             self._db.executemany(f"DELETE FROM {where}.message WHERE seq = ?", [(seq,) for seq in seqs])
 
+    def delete_in_parts(self, seqs: set[int]) -> None:
+        """Deletes messages from the disk, and from `seqs` what is deleted; leaves some of many to the next call.
+
+        In small parts, each carried from the log into the file, for the log of all at once may be what fills the disk.
+        """
+        for _ in range(_PARTS):
+            self.checkpoint()
+            part = list(islice(seqs, _PART))
+            if not part:
+                return
+            self.delete_messages(DISK, part)
+            seqs.difference_update(part)
+
     def delete_files(self, where: str, done: Mapping[FileKey, int]) -> None:
         """Deletes each file of `done` that has this `seq` or a lower one; later ones have been given its name."""
         rows = [(*key, seq) for key, seq in done.items()]
@@ -229,10 +226,14 @@ class Store:
         query = f"SELECT 1 FROM {where}.file WHERE source = ? AND claim = ?"
         return self._db.execute(query, key).fetchone() is not None
 
-    def give_up(self, where: str, seq: int) -> None:
-        """Deletes a message that nobody will have; its file, if it is a file's record, remembers that."""
+    def give_up(self, where: str, seq: int) -> bool:
+        """Deletes a message that nobody will have; its file, if it is a file's record, remembers that.
+
+        Returns:
+            Whether it was there.
+        """
         self._db.execute(f"UPDATE {where}.file SET dropped = 1 WHERE seq = ?", (seq,))
-        self._db.execute(f"DELETE FROM {where}.message WHERE seq = ?", (seq,))
+        return self._db.execute(f"DELETE FROM {where}.message WHERE seq = ?", (seq,)).rowcount > 0
 
     def files(self, source: str, *, published: bool) -> list[FileDone]:
         """Files of a source, in both databases.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,14 +14,12 @@ import pytest
 from edge.sources.demo import masked, portrait
 from edge.vision.geometry import Image
 from support.broker import Mosquitto
-from support.components import require_shared
+from support.components import require, require_shared
 
 
 @pytest.fixture(autouse=True)
 def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Variables and credentials of whoever runs the tests must not decide what they show."""
-    import os
-
     for name in list(os.environ):
         if name.startswith("MASKGATE_") or name == "CREDENTIALS_DIRECTORY":
             monkeypatch.delenv(name)
@@ -57,3 +57,14 @@ def pictures(tmp_path_factory: pytest.TempPathFactory, bare_face: Image, masked_
 @pytest.fixture(scope="session")
 def yunet() -> str:
     return str(require_shared("weights", "face_detection_yunet_2023mar.onnx"))
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own that can be filled and made read-only."""
+    require(os.geteuid() == 0, "mounting a small file system needs root")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder)], check=True, timeout=10)
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=10)

@@ -33,6 +33,7 @@ FLOORS = [
     "outbox",
     "outbox_store",
     "outbox_files",
+    "outbox_rows",
     "asyncapi",
     "history",
     "messages",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from edge.daemon.clock import Clock
 from edge.mqtt.publisher import Publisher
 from edge.outbox import Entry, Outbox
-from edge.outbox_store import FileDone
+from edge.outbox_rows import FileDone
 from edge.plain import shown
 from edge.sources.folder import Folder
 

@@ -37,32 +37,43 @@ def receive(
         UnavailableError: the broker was not there at the start, or refuses a subscription.
     """
     name = f"maskgate-listen-{secrets.token_hex(4)}"
+
+    def open_with(version: str) -> Connection:
+        if ended():  # a silent broker takes eight seconds a version
+            raise UnavailableError("nothing more is to be received")
+        return Connection(settings, version, name, on_message=on_message)
+
     backoff = Backoff(0.5, 10)
     give_up_at: float | None = time.monotonic() + first_try_limit_s
     while not ended():
         try:
-            connection = connect(
-                settings.protocol, lambda version: Connection(settings, version, name, on_message=on_message)
-            )
+            connection = connect(settings.protocol, open_with)
         except UnavailableError:
+            if ended():
+                return
             if give_up_at is not None and time.monotonic() >= give_up_at:
                 raise
             _wait(backoff.wait(), ended)
             continue
         give_up_at, since = None, time.monotonic()
-        try:
-            for topic in topics:
-                connection.subscribe(topic)
-            while connection.poll(_POLL_S) and connection.refused_subscription is None and not ended():
-                pass
-        finally:
-            connection.close()
+        _listen(connection, topics, ended)
         if (refused := connection.refused_subscription) is not None:
             where = f"{settings.host}:{settings.port}"
             raise UnavailableError(f"{where}: refuses to be subscribed to {refused}; may this user read it?")
         if time.monotonic() - since > _STEADY_AFTER_S:
             backoff.reset()
         _wait(backoff.wait(), ended)
+
+
+def _listen(connection: Connection, topics: Collection[str], ended: Callable[[], bool]) -> None:
+    """Until the connection is lost, a subscription is refused, or `ended`."""
+    try:
+        for topic in topics:
+            connection.subscribe(topic)
+        while connection.poll(_POLL_S) and connection.refused_subscription is None and not ended():
+            pass
+    finally:
+        connection.close()
 
 
 def _wait(seconds: float, ended: Callable[[], bool]) -> None:

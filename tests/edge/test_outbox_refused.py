@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,54 +15,9 @@ from edge.daemon.recorder import Recorder
 from edge.outbox import Entry, Outbox
 from edge.settings import FolderSource
 from edge.sources.folder import Folder
-from support.components import ROOT, require
-from support.messages import an_event, an_image_record
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own that can be filled and made read-only."""
-    require(os.geteuid() == 0, "mounting a small file system needs root")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder)], check=True, timeout=10)
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=10)
-
-
-def fill(disk: Path) -> Path:
-    """Leaves no byte free."""
-    ballast = disk / "ballast"
-    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
-    return ballast
-
-
-def remount(disk: Path, how: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True, timeout=10)
-
-
-def opened(disk: Path) -> contextlib.closing[Outbox]:
-    return contextlib.closing(Outbox(disk / "outbox.sqlite3", 10_000, 1e9))
-
-
-def add_events(outbox: Outbox, number: int) -> None:
-    for _ in range(number):
-        outbox.add([Entry((an_event(),))], 1.0)
-
-
-def add_file(outbox: Outbox, claim: str) -> None:
-    outbox.add([Entry((an_event(), an_image_record(claim)), "inbox", claim)], 1.0)
-
-
-def seqs(outbox: Outbox) -> list[int]:
-    return [message.seq for message in outbox.batch(0, 1000)]
-
-
-def claims(outbox: Outbox) -> list[str]:
-    return [file.claim for file in outbox.files("inbox")]
-
+from support.components import ROOT
+from support.disk import add_events, add_file, claims, fill, opened, remount, seqs
+from support.messages import an_image_record
 
 RUN = """
 import os

@@ -8,7 +8,9 @@ import pytest
 
 from edge.errors import UnavailableError
 from edge.mqtt.connection import Connection, RefusedVersionError, UnsupportedProtocolError
+from edge.mqtt.subscriber import receive
 from edge.mqtt.versions import connect
+from edge.settings import MqttSettings
 
 SAYS_NO, SILENT, AWAY = RefusedVersionError, UnsupportedProtocolError, UnavailableError
 """What a try can meet beside a connection: an answer, a connection that ends or is ignored, none at all."""
@@ -95,3 +97,15 @@ def test_what_the_configuration_names_is_the_only_one_tried(protocol: str, error
 
     assert connect(protocol, broker.open_with).version == protocol
     assert broker.tried == [protocol, protocol]
+
+
+def test_who_has_been_told_to_end_tries_no_further_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def silent(_settings: object, version: str, *_: object, **__: object) -> Connection:
+        asked.append(version)
+        raise UnsupportedProtocolError("accepts the connection and says nothing")
+
+    monkeypatch.setattr("edge.mqtt.subscriber.Connection", silent)
+    receive(MqttSettings(), ["x"], lambda *_: None, lambda: bool(asked))
+    assert asked == ["5"]
