@@ -77,6 +77,8 @@ class Outbox:
             log.error("%s", self.problem)
         elif path.exists():  # and is not in memory
             self._last_seq.reserve(self._seq)
+        self.taken_up = 0
+        """How often a database that had been left was taken up again, with the messages in it."""
         self._pending: tuple[int, float | None] = (0, None)
         self._confirmed: set[int] = set()
         """What the broker has and the disk does not let us delete."""
@@ -241,6 +243,7 @@ class Outbox:
         if not self._has_disk:
             self._store.leave_file("outbox: what the database holds could not be read at the start")
             log.error("outbox: the database can be read again; it is taken up with the next start")
+        self.taken_up += self._has_disk
         return self._store.problem is None
 
     def _numbered(self, entry: Entry) -> Entry:

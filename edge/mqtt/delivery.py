@@ -94,11 +94,12 @@ class Delivery:
         self._tell = tell
         self._clock = clock
         self._sent = 0
+        self._taken_up = outbox.taken_up
         self._in_flight: dict[int, int] = {}
         self._confirmed: list[int] = []
         self._refusal: str | None = None
         self._resend_at: float | None = None
-        """After a refusal, or while nobody subscribes: when what is not confirmed is sent again."""
+        """When what is not confirmed is sent again: after a refusal, while nobody subscribes, once a disk is back."""
         self._progress_at = now = clock()
         """When the broker last confirmed something, or had nothing to confirm."""
         self._quiet_until = now + REJOIN_PAUSE_S if after_outage else now
@@ -127,10 +128,8 @@ class Delivery:
         if self._refusal is not None:
             self._tell(f"the broker refuses our messages: {self._refusal}")
             self._refusal, self._resend_at = None, self._clock() + REFUSED_PAUSE_S
-        if self._resend_at is not None:
-            if self._clock() < self._resend_at or self._in_flight:
-                return POLL_S
-            self._sent, self._resend_at = 0, None
+        if self._waits_to_resend():
+            return POLL_S
         if self._clock() < self._quiet_until:
             return THROTTLED_POLL_S
         # One at a time while it is not known that somebody hears us, so that what is sent again stays in order.
@@ -178,6 +177,17 @@ class Delivery:
                 continue
             self._in_flight[number] = message.seq
             self._allowance.spend()
+
+    def _waits_to_resend(self) -> bool:
+        """Begins again with what is not confirmed, if it is time for that; whether it is yet to come."""
+        if self._outbox.taken_up != self._taken_up:  # and may hold older messages than have gone out meanwhile
+            self._taken_up, self._resend_at = self._outbox.taken_up, self._clock()
+        if self._resend_at is None:
+            return False
+        if self._clock() < self._resend_at or self._in_flight:
+            return True
+        self._sent, self._resend_at = 0, None
+        return False
 
     def _awaits_listeners(self) -> bool:
         return self._clock() < self._listeners_awaited_until

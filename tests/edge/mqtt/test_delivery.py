@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from edge.mqtt.delivery import (
 )
 from edge.mqtt.topics import Topics
 from edge.outbox import Entry, Outbox
+from edge.outbox_store import Store
 from support.messages import an_event
 
 
@@ -221,3 +223,33 @@ def test_what_a_broken_connection_left_open_is_sent_by_the_next(make_bench: Call
     second = make_bench(Broker())
     assert second.after(0) == 3
     assert second.broker.got == first.broker.got[1:]
+
+
+def test_what_is_on_a_disk_that_is_back_goes_out_though_later_messages_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, Broker())
+    bench.add(45)
+    assert bench.after(0.1) == IN_FLIGHT
+    with monkeypatch.context() as patch:
+
+        def fails(*_: object) -> None:
+            patch.undo()
+            raise sqlite3.OperationalError("disk I/O error")
+
+        patch.setattr(Store, "messages", fails)
+        bench.answer(IN_FLIGHT)
+        assert bench.after(1) == 0
+    bench.add(2)
+    assert bench.after(1) == 2
+    bench.outbox.recover()
+    assert bench.outbox.problem is None
+    assert bench.after(1) == 0  # not before the two are answered
+    bench.answer(2)
+    assert bench.after(1) == IN_FLIGHT
+    bench.answer(IN_FLIGHT)
+    assert bench.after(1) == 5
+    bench.answer(5)
+    bench.after(1)
+    assert not bench.delivery.unfinished
+    assert len(set(bench.broker.got)) == len(bench.broker.got) == 47
