@@ -93,7 +93,7 @@ def said_until(word: str, command: list[str], folder: Path, port: int) -> str:
 def test_a_subscriber_that_is_shown_hears_events(code: str, folder: Path, broker: Mosquitto) -> None:
     if "jq" in code:
         require_program("jq", "jq")
-    code = code.replace("timeout 5", "timeout --foreground 12")
+    code = code.replace("timeout 5", "timeout --foreground 8")
     with running(folder / "maskgate.toml"):
         assert "no_mask" in (said := said_until("no_mask", ["bash", "-eu", "-c", code], folder, broker.port)), said
 
@@ -103,7 +103,7 @@ def test_a_program_that_is_shown_hears_events(code: str, folder: Path, broker: M
     (folder / "subscriber.py").write_text(code.replace("PORT", str(broker.port)))
     heard = "lobby-1 door no_mask"
     with running(folder / "maskgate.toml"):
-        said = said_until(heard, ["timeout", "12", sys.executable, "-u", "subscriber.py"], folder, broker.port)
+        said = said_until(heard, ["timeout", "8", sys.executable, "-u", "subscriber.py"], folder, broker.port)
     assert heard in said, said
 
 
