@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,8 @@ import pytest
 from edge.sources.demo import masked, portrait
 from edge.vision.geometry import Image
 from support.broker import Mosquitto
-from support.components import require, require_shared
+from support.components import require_shared
+from support.disk import small_disk
 
 
 @pytest.fixture(autouse=True)
@@ -61,10 +61,6 @@ def yunet() -> str:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own that can be filled and made read-only."""
-    require(os.geteuid() == 0, "mounting a small file system needs root")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder)], check=True, timeout=10)
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=10)
+    """A file system of 600 KB that can be filled and made read-only."""
+    with small_disk(tmp_path / "disk", "600k") as folder:
+        yield folder

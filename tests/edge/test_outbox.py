@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -14,7 +13,8 @@ import pytest
 
 from edge.errors import UnavailableError
 from edge.outbox import Entry, Outbox
-from support.components import ROOT, require
+from support.components import ROOT
+from support.disk import fill, remount, small_disk
 from support.messages import an_event, an_image_record
 
 
@@ -149,22 +149,8 @@ def test_names_of_files_need_not_be_utf8(outbox: Outbox) -> None:
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own that can be filled and made read-only."""
-    require(os.geteuid() == 0, "mounting a small file system needs root")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], check=True, timeout=10)
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True, timeout=10)
-
-
-def fill(disk: Path) -> Path:
-    """Leaves no byte free."""
-    ballast = disk / "ballast"
-    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
-    return ballast
+    with small_disk(tmp_path / "disk", "4m") as folder:
+        yield folder
 
 
 def test_a_full_disk_loses_nothing_and_what_waited_in_memory_goes_to_the_disk_later(tiny_disk: Path) -> None:
@@ -199,7 +185,7 @@ def test_a_full_disk_loses_nothing_and_what_waited_in_memory_goes_to_the_disk_la
 
 
 def test_without_a_disk_at_the_start_everything_is_kept_in_memory(tiny_disk: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,ro", str(tiny_disk)], check=True, timeout=10)
+    remount(tiny_disk, "ro")
 
     outbox = Outbox(tiny_disk / "outbox.sqlite3", 10_000, 1e9)
     add_events(outbox, 3)

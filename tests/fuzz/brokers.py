@@ -51,18 +51,17 @@ def disconnect(reason: int) -> bytes:
     return packet(0xE0, bytes([reason, 0]))
 
 
-class FakeBroker:
-    """Serves one connection after the other; `answer` is asked with each piece that comes.
+class OneByOne:
+    """Listens on a port of its own and talks on one connection after the other. A context manager.
 
-    A connection on which nothing comes for `idle_s` is ended.
+    Attributes:
+        connections: how many there were.
     """
 
-    def __init__(self, answer: Answer, idle_s: float = 60.0) -> None:
-        self.answer = answer
-        self.idle_s = idle_s
+    def __init__(self) -> None:
         self.connections = 0
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self._socket.settimeout(0.2)
+        self._socket.settimeout(0.1)
         self.port = int(self._socket.getsockname()[1])
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -81,6 +80,30 @@ class FakeBroker:
                 self._talk(client)
 
     def _talk(self, client: socket.socket) -> None:
+        """Until the connection is to be closed."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._ended.set()
+        self._socket.close()
+        self._thread.join(5)
+
+
+class FakeBroker(OneByOne):
+    """`answer` is asked with each piece that comes.
+
+    A connection on which nothing comes for `idle_s` is ended.
+    """
+
+    def __init__(self, answer: Answer, idle_s: float = 60.0) -> None:
+        self.answer = answer
+        self.idle_s = idle_s
+        super().__init__()
+
+    def _talk(self, client: socket.socket) -> None:
         heard_at = time.monotonic()
         while not self._ended.is_set() and time.monotonic() - heard_at < self.idle_s:
             try:
@@ -96,11 +119,3 @@ class FakeBroker:
                     return
                 client.settimeout(5)  # sendall counts the whole of it
                 client.sendall(piece)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._ended.set()
-        self._socket.close()
-        self._thread.join(5)

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from edge.outbox import Entry, Outbox
+from support.components import require
 from support.messages import an_event, an_image_record
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A file system of its own, mounted at `folder`."""
+    require(os.geteuid() == 0, "mounting a small file system needs root")
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True, timeout=10)
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=10)
 
 
 def fill(disk: Path) -> Path:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from fuzz.brokers import connack, disconnect, packet, puback, suback
+from fuzz.brokers import OneByOne, connack, disconnect, packet, puback, suback
 
 
 class Entrance:
@@ -65,7 +65,7 @@ class Entrance:
             each.close()
 
 
-class StrictBroker:
+class StrictBroker(OneByOne):
     """Confirms after a while, and ends the connection of whoever does not wait for it or speaks another version.
 
     Args:
@@ -77,29 +77,14 @@ class StrictBroker:
     def __init__(self, most: int = 65535, after_s: float | None = 0.0, version: str = "5") -> None:
         self._most, self._after_s, self._version = most, after_s, version
         self._waiting: list[tuple[float, int]] = []
-        self.most_at_once = self.connections = 0
+        self.most_at_once = 0
         self.taken: list[tuple[str, bytes]] = []
         self.farewells = 0
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self._socket.settimeout(0.1)
-        self.port = int(self._socket.getsockname()[1])
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        while not self._ended.is_set():
-            try:
-                client, _ = self._socket.accept()
-            except TimeoutError:
-                continue
-            self.connections += 1
-            self._waiting = []
-            with client, suppress(OSError):
-                self._talk(client)
+        super().__init__()
 
     def _talk(self, client: socket.socket) -> None:
         client.settimeout(0.005)
+        self._waiting = []
         rest = b""
         while not self._ended.is_set():
             with suppress(TimeoutError):
@@ -137,14 +122,6 @@ class StrictBroker:
     def _confirm(self, client: socket.socket) -> None:
         while self._after_s is not None and self._waiting and time.monotonic() - self._waiting[0][0] > self._after_s:
             client.sendall(puback(self._waiting.pop(0)[1], self._version))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._ended.set()
-        self._thread.join(5)
-        self._socket.close()
 
 
 def _first_packet(came: bytes) -> tuple[int, bytes, bytes] | None:

@@ -8,8 +8,6 @@ import subprocess
 import threading
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,47 +15,19 @@ import pytest
 from edge.daemon.worker import Worker
 from edge.errors import ConfigError, UnavailableError
 from edge.mqtt import delivery as delivery_module
-from edge.mqtt import publisher as publisher_module
 from edge.mqtt.connection import Connection, UnsupportedProtocolError
 from edge.mqtt.embedded import EmbeddedBroker
-from edge.mqtt.publisher import Publisher
-from edge.mqtt.topics import Topics
 from edge.outbox import Entry, Outbox
 from edge.settings import MqttSettings
 from support.broker import Mosquitto, subscribed
 from support.components import eventually, free_port, require_program
-from support.messages import an_event, an_image_record
-
-TOPICS = Topics("maskgate", "lobby-1")
-
-
-class Sender:
-    """A publisher at work, and the outbox that it empties."""
-
-    def __init__(self, folder: Path, settings: MqttSettings) -> None:
-        self.outbox = Outbox(folder / "outbox.sqlite3", 10_000, 3600)
-        self.publisher = Publisher(settings, TOPICS, self.outbox)
-
-    def add(self, number: int = 1) -> None:
-        self.outbox.add([Entry((an_event(),)) for _ in range(number)], time.time())
-        self.publisher.wake()
-
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        with Worker("publisher", self.publisher.run, 6) as worker:
-            yield
-            worker.ask_to_stop()
-            self.publisher.wake()
-        assert worker.died_of is None
-        self.outbox.close()
+from support.messages import an_image_record
+from support.sender import Sender, have_little_patience
 
 
 @pytest.fixture(autouse=True)
 def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher_module, "RETRY_FIRST_S", 0.1)
-    monkeypatch.setattr(publisher_module, "RETRY_CEILING_S", 0.5)
-    monkeypatch.setattr(delivery_module, "REJOIN_PAUSE_S", 0.1)
-    monkeypatch.setattr(delivery_module, "REJOIN_RETRY_S", 0.1)
+    have_little_patience(monkeypatch)
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])

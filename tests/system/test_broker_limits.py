@@ -6,62 +6,31 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from edge.daemon.worker import Worker
 from edge.mqtt import connection as connection_module
-from edge.mqtt import delivery as delivery_module
 from edge.mqtt import publisher as publisher_module
 from edge.mqtt import subscriber as subscriber_module
 from edge.mqtt.announcer import Announcer
 from edge.mqtt.connection import Connection, Receipt, Will
-from edge.mqtt.publisher import Publisher
 from edge.mqtt.topics import Topics
-from edge.outbox import Entry, Outbox
 from edge.settings import CameraSource, HomeAssistantSettings, MqttSettings, Settings
 from support.broker import Mosquitto, publish, subscribed
 from support.components import eventually
-from support.messages import an_event
+from support.sender import TOPICS, Sender, have_little_patience
 from support.strict_broker import Entrance, StrictBroker
 
-TOPICS = Topics("maskgate", "lobby-1")
 
-
-class Sender:
-    """A publisher at work, and the outbox that it empties."""
-
-    def __init__(self, folder: Path, port: int, topics: Topics = TOPICS, announcer: Announcer | None = None) -> None:
-        folder.mkdir(exist_ok=True)
-        self.outbox = Outbox(folder / "outbox.sqlite3", 10_000, 3600)
-        self.publisher = Publisher(MqttSettings(host="127.0.0.1", port=port), topics, self.outbox, announcer)
-
-    def add(self, number: int = 1) -> None:
-        self.outbox.add([Entry((an_event(),)) for _ in range(number)], time.time())
-        self.publisher.wake()
-
-    @property
-    def left(self) -> int:
-        return self.outbox.pending()[0]
-
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        with Worker("publisher", self.publisher.run, 6) as worker:
-            yield
-            worker.ask_to_stop()
-            self.publisher.wake()
-        assert worker.died_of is None
-        self.outbox.close()
+def at(port: int) -> MqttSettings:
+    return MqttSettings(host="127.0.0.1", port=port)
 
 
 @pytest.fixture(autouse=True)
 def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher_module, "RETRY_FIRST_S", 0.1)
-    monkeypatch.setattr(publisher_module, "RETRY_CEILING_S", 0.5)
-    monkeypatch.setattr(delivery_module, "REJOIN_PAUSE_S", 0.1)
-    monkeypatch.setattr(delivery_module, "REJOIN_RETRY_S", 0.1)
+    have_little_patience(monkeypatch)
 
 
 def versions(broker: Mosquitto, name: str = "maskgate-lobby-1") -> list[str]:
@@ -80,7 +49,7 @@ def test_a_broker_that_was_away_for_some_tries_is_spoken_to_in_mqtt_5(
 ) -> None:
     monkeypatch.setattr(connection_module, "CONNACK_LIMIT_S", 0.2)
     with Entrance(broker.port, silent_s) as entrance:
-        sender = Sender(tmp_path / "state", entrance.port)
+        sender = Sender(tmp_path / "state", at(entrance.port))
         entrance.away = at_first
         with subscribed(tmp_path, broker.port) as subscriber, sender.working():
             for away in (0, later):
@@ -124,7 +93,7 @@ def test_a_subscriber_speaks_mqtt_5_after_a_broker_was_away(tmp_path: Path, brok
 
 def test_a_broker_that_ends_what_is_not_3_1_1_is_reached_at_once(tmp_path: Path) -> None:
     with StrictBroker(version="3.1.1") as broker:
-        sender = Sender(tmp_path / "state", broker.port)
+        sender = Sender(tmp_path / "state", at(broker.port))
         sender.add(3)
         began = time.monotonic()
         with sender.working():
@@ -153,7 +122,7 @@ def test_a_status_that_is_too_large_is_named_once_and_holds_up_nothing(
     tmp_path: Path, narrow: Callable[[int], Mosquitto], caplog: pytest.LogCaptureFixture
 ) -> None:
     broker = narrow(1500)
-    sender = Sender(tmp_path / "state", broker.port)
+    sender = Sender(tmp_path / "state", at(broker.port))
     with subscribed(tmp_path, broker.port) as subscriber, sender.working():
         for number in range(3):
             sender.publisher.set_status(f'{{"number": {number}, "long": "{"x" * 1600}"}}')
@@ -219,7 +188,7 @@ def test_no_more_is_on_the_way_than_the_broker_takes_whatever_it_is(
         homeassistant=HomeAssistantSettings(discovery=True),
     )
     with StrictBroker(most, 0.02) as broker:
-        sender = Sender(tmp_path / "state", broker.port, TOPICS, Announcer(settings))
+        sender = Sender(tmp_path / "state", at(broker.port), TOPICS, Announcer(settings))
         sender.add(100)
         sender.publisher.set_status('{"number": 0}')
         with sender.working():
@@ -244,7 +213,7 @@ def test_who_leaves_without_having_said_offline_leaves_the_will_to_the_broker(
 ) -> None:
     monkeypatch.setattr(publisher_module, "FAREWELL_S", 0.3)
     with StrictBroker(1, None) as broker:
-        sender = Sender(tmp_path / "state", broker.port)
+        sender = Sender(tmp_path / "state", at(broker.port))
         sender.add()
         with sender.working():
             eventually(lambda: broker.taken)
@@ -255,8 +224,8 @@ def test_who_leaves_without_having_said_offline_leaves_the_will_to_the_broker(
 
 def test_a_prefix_with_a_slash_does_not_make_one_client_of_two(tmp_path: Path, broker: Mosquitto) -> None:
     senders = [
-        Sender(tmp_path / "a", broker.port, Topics("bldg/floor1", "door")),
-        Sender(tmp_path / "b", broker.port, Topics("bldg", "floor1-door")),
+        Sender(tmp_path / "a", at(broker.port), Topics("bldg/floor1", "door")),
+        Sender(tmp_path / "b", at(broker.port), Topics("bldg", "floor1-door")),
     ]
     with subscribed(tmp_path, broker.port, topic="bldg/#") as subscriber:
         with senders[0].working(), senders[1].working():

@@ -18,6 +18,7 @@ from edge.outbox import Entry, Outbox
 from support.broker import Mosquitto, Subscriber, subscribed
 from support.components import eventually, require, require_program
 from support.daemon import running, write_config
+from support.disk import fill, small_disk
 from support.messages import an_event
 from support.notify import NotifySocket
 
@@ -27,19 +28,8 @@ INBOX = '[[sources]]\nname = "inbox"\nkind = "folder"\npath = "{path}"\n'
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A small file system of its own."""
-    require(os.geteuid() == 0, "mounting a small file system needs root")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], check=True, timeout=10)
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=10)
-
-
-def fill(folder: Path) -> Path:
-    ballast = folder / "ballast"
-    subprocess.run(["dd", "if=/dev/zero", f"of={ballast}", "bs=4096"], capture_output=True, timeout=30, check=False)
-    return ballast
+    with small_disk(tmp_path / "disk", "2m") as folder:
+        yield folder
 
 
 def last_state(subscriber: Subscriber) -> str:

@@ -391,7 +391,7 @@ def test_a_file_that_is_written_again_before_it_was_taken_waits_until_it_is_clos
         assert watch.next().error is None
 
 
-def test_a_writer_that_pauses_is_waited_for(watch: Watch, jpeg: bytes) -> None:
+def assert_a_slow_writer_is_waited_for(watch: Watch, jpeg: bytes) -> None:
     with watch.watching(), (watch.inbox / "a.jpg").open("wb") as slow:
         slow.write(jpeg[:1000])
         slow.flush()
@@ -402,6 +402,10 @@ def test_a_writer_that_pauses_is_waited_for(watch: Watch, jpeg: bytes) -> None:
         slow.write(jpeg[1000:])
         slow.close()
         assert watch.next().error is None
+
+
+def test_a_writer_that_pauses_is_waited_for(watch: Watch, jpeg: bytes) -> None:
+    assert_a_slow_writer_is_waited_for(watch, jpeg)
 
 
 def test_a_clock_that_is_set_back_lets_no_file_be_taken_while_it_is_written(
@@ -415,16 +419,7 @@ def test_a_clock_that_is_set_back_lets_no_file_be_taken_while_it_is_written(
         return facts and replace(facts, modified_ns=facts.modified_ns - hour, changed_ns=facts.changed_ns - hour)
 
     monkeypatch.setattr(folder_module, "_facts", an_hour_before)
-    with watch.watching(), (watch.inbox / "a.jpg").open("wb") as slow:
-        slow.write(jpeg[:1000])
-        slow.flush()
-        for seconds in (3, 6, 9, 12):
-            watch.now = seconds
-            eventually(lambda: "a.jpg" in watch.folder._files._seen)
-            assert watch.folder.take() is None
-        slow.write(jpeg[1000:])
-        slow.close()
-        assert watch.next().error is None
+    assert_a_slow_writer_is_waited_for(watch, jpeg)
 
 
 def test_a_folder_that_cannot_be_listed_at_the_start_is_lost_until_it_can(
