@@ -226,9 +226,8 @@ def test_what_a_broken_connection_left_open_is_sent_by_the_next(make_bench: Call
 
 
 def test_what_is_on_a_disk_that_is_back_goes_out_though_later_messages_have(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = Bench(tmp_path, Broker())
     bench.add(45)
     assert bench.after(0.1) == IN_FLIGHT
     with monkeypatch.context() as patch:
