@@ -19,7 +19,8 @@ from train.detector.measure import Contender
 if TYPE_CHECKING:
     from edge.vision.geometry import Image
 
-_YUNET_SIDES: Final = (320, 640)
+_YUNET_SIDES: Final = (320, 384, 640)
+"""Its usual input, the long side of ours, and one for groups."""
 _YUNET_SCORE: Final = 0.6
 """What its authors' 0.9 should be lowered to for masked faces (measured on 300 pictures: 0.8 loses a tenth of them)."""
 
@@ -107,7 +108,7 @@ def contenders(yunet: Path | None, blazeface: Path | None) -> list[Contender]:
     """The detectors to compare with: those whose files are given, and Haar where OpenCV has it.
 
     Args:
-        yunet: an .onnx file, taken at 320 and at 640 px.
+        yunet: an .onnx file, taken at 320, 384 and 640 px.
         blazeface: a .tflite file.
     """
     found: list[Contender] = []

@@ -108,4 +108,4 @@ def test_only_detectors_whose_files_are_given_are_compared() -> None:
     always = ["Haar"] if _HAS_HAAR else []
     assert [each.name for each in contenders(None, None)] == always
     named = [each.name for each in contenders(Path("yunet.onnx"), Path("blaze.tflite"))]
-    assert named == ["YuNet 320", "YuNet 640", "blaze", *always]
+    assert named == ["YuNet 320", "YuNet 384", "YuNet 640", "blaze", *always]
