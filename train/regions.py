@@ -193,7 +193,7 @@ class RegionCache:
             The samples that could be read, and the path for `RegionFile`, whose regions are in the same order; there is
             no such file if none could be read.
         """
-        path = self.folder / self._key(samples)
+        path = self.folder / self._key(samples, store)
         # Two trainings that begin at once need the same file: one makes it, the other waits for it.
         with taking_turns(self.folder):
             kept = _kept(path)
@@ -207,10 +207,12 @@ class RegionCache:
         left_out = set(range(len(samples))) - set(kept)
         return any(store.readable(samples[index].path) for index in left_out)
 
-    def _key(self, samples: Sequence[Sample]) -> str:
-        digest = hashlib.sha256(f"{_FORMAT} {self.landmark_model and self.landmark_model.name}".encode())
+    def _key(self, samples: Sequence[Sample], store: PictureStore) -> str:
+        """Two data sets may have pictures of the same names, and one may have others today than it had yesterday."""
+        finder = hashlib.sha256(self.landmark_model.read_bytes()).hexdigest() if self.landmark_model else ""
+        digest = hashlib.sha256(f"{_FORMAT} {finder}".encode())
         for sample in samples:
-            digest.update(f"{sample.path} {sample.sha256} {sample.box} {sample.label}\n".encode())
+            digest.update(f"{sample.path} {store.stamp(sample.path)} {sample.box} {sample.label}\n".encode())
         return f"regions-{digest.hexdigest()[:16]}"
 
     def _build(self, path: Path, samples: Sequence[Sample], store: PictureStore, progress: Count) -> list[int]:

@@ -53,6 +53,18 @@ class PictureStore:
         """
         return decode(self.read(path))
 
+    def stamp(self, path: str) -> str:
+        """What tells the file that holds the picture from every other, and from itself after a change."""
+        archive, mark, _ = path.partition(ARCHIVE_MARK)
+        file = self.root / path
+        if mark and not file.is_file():
+            file = self.root / archive
+        try:
+            found = file.stat()
+        except OSError:
+            return "not there"
+        return f"{file.resolve()} {found.st_size} {found.st_mtime_ns}"
+
     def readable(self, path: str) -> bool:
         """Whether `image` gives the picture."""
         try:
@@ -72,6 +84,6 @@ class PictureStore:
                 raise UsageError(f"there is no archive {name} below {self.root}")
             try:
                 self._archives[name] = zipfile.ZipFile(path)
-            except (zipfile.BadZipFile, OSError) as error:
+            except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
                 raise UsageError(f"{path} is no zip archive: {error}") from error
         return self._archives[name]

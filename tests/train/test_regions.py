@@ -103,3 +103,31 @@ def test_a_box_that_does_not_lie_in_its_picture_is_named(box: Box) -> None:
     image = np.zeros((300, 400, 3), np.uint8)
     with pytest.raises(UsageError, match=r"a\.jpg: its face box .* does not lie in the picture of 400 x 300"):
         cut(image, Sample("a.jpg", "mask", kind="boxed", box=box), None)
+
+
+def _prepared(data: Path, cache: Path, landmarks: Path | None = None) -> Path:
+    dataset = open_dataset(data)
+    return RegionCache(cache, landmarks).prepare(dataset.samples, dataset.store())[1]
+
+
+def test_pictures_of_the_same_names_are_not_taken_for_one_another(tiny_folder: Path, tmp_path: Path) -> None:
+    first = Path(shutil.copytree(tiny_folder, tmp_path / "first"))
+    second = Path(shutil.copytree(tiny_folder, tmp_path / "second"))
+    for file in (second / "Train" / "Mask").iterdir():
+        shutil.copyfile(tiny_folder / "Train" / "No_mask" / file.name, file)
+    one, other = (_prepared(data, tmp_path / "cache") for data in (first, second))
+    assert not np.array_equal(RegionFile(one)[0].image, RegionFile(other)[0].image)
+    assert _prepared(first, tmp_path / "cache") == one
+
+
+def test_a_picture_that_was_replaced_is_read_again(tiny_folder: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(tiny_folder, tmp_path / "data"))
+    before = RegionFile(_prepared(data, tmp_path / "cache"))[0].image.copy()
+    shutil.copyfile(data / "Train/No_mask/0.0.png", data / "Train/Mask/0.0.png")
+    assert not np.array_equal(RegionFile(_prepared(data, tmp_path / "cache"))[0].image, before)
+
+
+@pytest.mark.parametrize("box", [Box(95, 10, 40, 40), Box(-35, -38, 40, 40), Box(10, -36, 40, 40)])
+def test_a_face_box_that_hardly_touches_its_picture_is_refused(box: Box) -> None:
+    with pytest.raises(UsageError, match=r"a\.jpg: its face box .* does not lie in the picture of 100 x 90 pixels"):
+        cut(np.zeros((90, 100, 3), np.uint8), Sample("a.jpg", "mask", kind="boxed", box=box), None)
