@@ -50,7 +50,10 @@ SHARES: dict[Stratum, float] = {
     Stratum.REVEALED: 0.08,
     Stratum.NOT_A_FACE: 0.05,
 }
-"""Chosen on `val`; see docs/training.md. A stratum that the data set does not have gives its share to the others."""
+"""Chosen on `val`; see docs/training.md. A stratum that the data set does not have gives its share to the others of its
+class, so that masks and bare faces come equally often whatever they are made of."""
+
+_MASKED = frozenset({Stratum.MASK_CROP, Stratum.MASK_BOXED, Stratum.MASK_DRAWN, Stratum.SYNTHETIC_MASK})
 
 
 def stratum_of(sample: Sample) -> Stratum | None:
@@ -89,7 +92,8 @@ class Sampler:
         samples: the training part.
         made: indices of the faces that a stratum is made from, for the synthetic ones.
         shares: weight of each stratum.
-        boost: weight of single samples inside their group's draw, for hard examples; 1 where it is missing.
+        boost: how much more often than the others of its stratum a sample is drawn, for hard examples; 1 where it is
+            missing.
     """
 
     def __init__(
@@ -110,21 +114,37 @@ class Sampler:
         if not present:
             raise ValueError("no sample belongs to any stratum with a share")
         self._strata = present
-        weights = np.array([shares[stratum] for stratum in present])
+        weights = np.array([shares[stratum] * _made_up(stratum, present, shares) for stratum in present])
         self._shares = weights / weights.sum()
         self._groups = {stratum: list(members[stratum].values()) for stratum in present}
-        boost = boost or {}
+        self._boost = boost or {}
         self._weights = {
-            stratum: _normal([max(boost.get(index, 1.0) for index in group) for group in groups])
+            stratum: _normal([sum(self._boosts(group)) / len(group) for group in groups])
             for stratum, groups in self._groups.items()
         }
 
     def draw(self, rng: np.random.Generator) -> Draw:
-        """One draw: stratum by share, group evenly (or by boost), member evenly."""
+        """One draw: stratum by share, group evenly, member evenly; of the last two the boosted ones more often."""
         stratum = self._strata[int(rng.choice(len(self._strata), p=self._shares))]
         groups = self._groups[stratum]
         group = groups[int(np.searchsorted(self._weights[stratum], rng.random(), side="right"))]
-        return Draw(group[int(rng.integers(len(group)))], stratum)
+        if self._boost.keys().isdisjoint(group):
+            return Draw(group[int(rng.integers(len(group)))], stratum)
+        return Draw(group[int(np.searchsorted(_normal(self._boosts(group)), rng.random(), side="right"))], stratum)
+
+    def _boosts(self, group: Sequence[int]) -> list[float]:
+        return [self._boost.get(index, 1.0) for index in group]
+
+
+def _class_of(stratum: Stratum) -> str:
+    return NO_FACE if stratum is Stratum.NOT_A_FACE else MASK if stratum in _MASKED else NO_MASK
+
+
+def _made_up(stratum: Stratum, present: Sequence[Stratum], shares: Mapping[Stratum, float]) -> float:
+    """How much more a stratum has to give, for those of its class that are not there."""
+    own = [share for each, share in shares.items() if _class_of(each) == _class_of(stratum)]
+    there = [shares[each] for each in shares if each in present and _class_of(each) == _class_of(stratum)]
+    return sum(own) / sum(there)
 
 
 def _normal(weights: Sequence[float]) -> np.ndarray:

@@ -39,18 +39,37 @@ def test_fifty_copies_of_one_picture_are_drawn_as_often_as_a_single_one() -> Non
 def test_strata_come_in_their_shares_whatever_their_size() -> None:
     samples = [Sample(f"m{n}", "mask", group=f"m{n}") for n in range(90)]
     samples += [Sample(f"b{n}", "incorrect", group=f"b{n}") for n in range(10)]
-    sampler = Sampler(samples, {}, {Stratum.MASK_CROP: 1, Stratum.INCORRECT_REAL: 1, Stratum.MASK_DRAWN: 5})
+    sampler = Sampler(samples, {}, {Stratum.MASK_CROP: 1, Stratum.INCORRECT_REAL: 1, Stratum.NOT_A_FACE: 5})
     rng = np.random.default_rng(1)
     counts = Counter(sampler.draw(rng).stratum for _ in range(4000))
     assert counts[Stratum.INCORRECT_REAL] == pytest.approx(2000, abs=150)
 
 
-def test_a_hard_example_comes_more_often() -> None:
-    samples = [Sample(f"{n}", "mask", group=f"{n}") for n in range(10)]
+def test_the_share_of_a_stratum_that_is_not_there_goes_to_the_others_of_its_class() -> None:
+    samples = [Sample("m", "mask"), Sample("b", "no_mask"), Sample("d", "incorrect")]
+    shares = {
+        Stratum.MASK_CROP: 0.1,
+        Stratum.MASK_BOXED: 0.4,
+        Stratum.BARE_CROP: 0.3,
+        Stratum.INCORRECT_REAL: 0.1,
+        Stratum.BARE_BOXED: 0.1,
+    }
+    sampler = Sampler(samples, {}, shares)
+    rng = np.random.default_rng(1)
+    counts = Counter(sampler.draw(rng).stratum for _ in range(8000))
+    assert counts[Stratum.MASK_CROP] == pytest.approx(4000, abs=250)
+    assert counts[Stratum.BARE_CROP] == pytest.approx(3000, abs=250)
+    assert counts[Stratum.INCORRECT_REAL] == pytest.approx(1000, abs=250)
+
+
+@pytest.mark.parametrize("groups", [["0"] * 10, [f"{n}" for n in range(10)], ["0"] * 5 + ["1"] * 5])
+def test_a_hard_example_comes_more_often_and_those_of_its_group_do_not(groups: list[str]) -> None:
+    samples = [Sample(f"{n}", "mask", group=group) for n, group in enumerate(groups)]
     sampler = Sampler(samples, {}, {Stratum.MASK_CROP: 1.0}, {3: 3.0})
     rng = np.random.default_rng(1)
-    counts = Counter(sampler.draw(rng).index for _ in range(6000))
-    assert counts[3] == pytest.approx(1500, abs=150)
+    counts = Counter(sampler.draw(rng).index for _ in range(12000))
+    assert counts[3] == pytest.approx(3000, abs=200)
+    assert max(counts[n] for n in range(10) if n != 3) < 1200
 
 
 def test_a_set_without_any_stratum_is_refused() -> None:
