@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from edge.errors import UsageError
@@ -21,10 +22,15 @@ _BOX_LABELS = {"mask": MASK, "no_mask": NO_MASK, "incorrect": INCORRECT}
 
 @dataclass(frozen=True)
 class Dataset:
-    """Samples with the folder that their paths are relative to."""
+    """Samples with the folder that their paths are relative to.
+
+    Attributes:
+        unlabelled: folders whose names are those of no class, with how many pictures in them are left out.
+    """
 
     root: Path
     samples: list[Sample]
+    unlabelled: Mapping[str, int] = field(default_factory=dict)
 
     def store(self) -> PictureStore:
         """A new reader of the pictures, one for each process."""
@@ -46,27 +52,62 @@ def open_dataset(data: Path) -> Dataset:
         UsageError: DATA is neither a folder, a zip nor a manifest, or holds no class folder.
     """
     if data.is_dir():
-        names = sorted(path.relative_to(data).as_posix() for path in data.rglob("*") if path.is_file())
-        return Dataset(data, _from_names(names, "", data))
+        names = sorted(path.relative_to(data).as_posix() for path in _files_below(data))
+        return _from_names(names, "", data, data)
     if data.suffix.lower() == ".zip" and data.is_file():
         names = PictureStore(data.parent).members(data.name)
-        return Dataset(data.parent, _from_names(names, data.name + ARCHIVE_MARK, data))
+        return _from_names(names, data.name + ARCHIVE_MARK, data, data.parent)
     if data.suffix.lower() == ".csv":
         return Dataset(data.parent, read_manifest(data))
     raise UsageError(f"{data} is no folder, zip or manifest (.csv)")
 
 
-def _from_names(names: Iterable[str], prefix: str, data: Path) -> list[Sample]:
+def _files_below(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Every file, also behind links; a link to where it lies itself leads nowhere."""
+    place = os.path.realpath(folder)
+    if place in above:
+        return
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _files_below(path, (*above, place))
+        elif path.is_file():
+            yield path
+
+
+def _is_picture(path: PurePosixPath) -> bool:
+    # Only the last suffix says what a file is: 4.4.png and 27.9.jpg are pictures named "4.4" and "27.9".
+    suffix = path.suffix.lower()
+    return suffix in PICTURE_SUFFIXES and not path.name.startswith(".") and "__MACOSX" not in path.parts
+
+
+def _classes(folders: set[PurePosixPath]) -> dict[PurePosixPath, str]:
+    """The label of each folder that has one: by its name, or that of the nearest folder above.
+
+    A folder above that has another class below it names the data set, not a class: what is in `face_mask/other` beside
+    `face_mask/no_mask` is no mask for that.
+    """
+    everywhere = {each for folder in folders for each in (folder, *folder.parents)}
+    named = {each: label for each in everywhere if (label := label_of_name(each.name))}
+    sets = {above for folder in named for above in folder.parents}
+    found = {}
+    for folder in folders:
+        nearest = (each for each in (folder, *folder.parents) if each in named and (each == folder or each not in sets))
+        if chosen := next(nearest, None):
+            found[folder] = named[chosen]
+    return found
+
+
+def _from_names(names: Sequence[str], prefix: str, data: Path, root: Path) -> Dataset:
     """Labels and parts from folder names; the class folder nearest to the file decides."""
     samples = []
-    for name in names:
-        path = PurePosixPath(name)
-        # Only the last suffix says what a file is: 4.4.png and 27.9.jpg are pictures named "4.4" and "27.9".
-        if path.suffix.lower() not in PICTURE_SUFFIXES or path.name.startswith(".") or "__MACOSX" in path.parts:
-            continue
+    unlabelled: Counter[str] = Counter()
+    pictures = [(name, path) for name in names if _is_picture(path := PurePosixPath(name))]
+    classes = _classes({path.parent for _, path in pictures})
+    for name, path in pictures:
         folders = path.parts[-2::-1]
-        label = next((found for folder in folders if (found := label_of_name(folder))), None)
+        label = classes.get(path.parent)
         if label is None:
+            unlabelled[path.parent.as_posix()] += 1
             continue
         if name.encode(errors="ignore").decode() != name:
             raise UsageError(f"{data} holds a picture whose name is not UTF-8, {name!a}; rename it")
@@ -84,7 +125,7 @@ def _from_names(names: Iterable[str], prefix: str, data: Path) -> list[Sample]:
         )
     if not samples:
         raise UsageError(f"{data} holds no pictures in class folders (Mask, with_mask, No_mask, WithoutMask, ...)")
-    return samples
+    return Dataset(root, samples, dict(sorted(unlabelled.items())))
 
 
 def with_boxes(dataset: Dataset) -> Dataset:
@@ -102,7 +143,7 @@ def with_boxes(dataset: Dataset) -> Dataset:
         samples.extend(
             replace(sample, kind="boxed", box=box, label=label, published_label=label) for box, label in boxes
         )
-    return Dataset(dataset.root, samples)
+    return replace(dataset, samples=samples)
 
 
 def _folder(sample: Sample) -> str:
@@ -131,6 +172,6 @@ def _annotations(path: Path) -> dict[str, list[tuple[Box, str]]]:
         for note in coco["annotations"]:
             x, y, width, height = (round(value) for value in note["bbox"])
             boxes[files[note["image_id"]]].append((Box(x, y, width, height), labels[note["category_id"]]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"{path} is not of the COCO form: {error!r}") from error
     return dict(boxes)

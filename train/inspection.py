@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge.errors import ImageError
 from edge.vision.image import decode
-from edge.vision.probe import probe
+from edge.vision.probe import probe, still_picture
 from train.dataset import Dataset
 from train.duplicates import Fingerprint, exact_families, families, fingerprint
 from train.progress import Count, uncounted
@@ -115,7 +115,7 @@ def _facts(sample: Sample, data: bytes) -> PictureFacts:
 
 def _mode(data: bytes) -> str:
     """Channels and depth as stored: a 32-bit picture with transparency among JPEGs is worth knowing of."""
-    stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    stored = cv2.imdecode(np.frombuffer(still_picture(data), np.uint8), cv2.IMREAD_UNCHANGED)
     channels = 1 if stored is None or stored.ndim == 2 else stored.shape[2]
     name = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGBA"}.get(channels, f"{channels} channels")
     depth = 8 if stored is None else stored.dtype.itemsize * 8

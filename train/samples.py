@@ -98,7 +98,7 @@ def _checked(row: Mapping[str, str], where: str) -> Sample:
         raise UsageError(f"{where}: label {row['label']!r} is none of {', '.join(filter(None, LABELS))}")
     try:
         return _sample(row)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"{where}: sizes and face boxes are numbers: {error}") from error
 
 
@@ -114,8 +114,8 @@ def _sample(row: Mapping[str, str]) -> Sample:
         published_split=row.get("ref_split") or "",
         published_label=row.get("published_label") or "",
         sha256=row.get("sha256") or "",
-        width=int(row.get("width") or 0),
-        height=int(row.get("height") or 0),
+        width=round(float(row.get("width") or 0)),  # tables of other programs say 640.0
+        height=round(float(row.get("height") or 0)),
         flags=frozenset((row.get("flags") or "").split()),
     )
 
@@ -139,6 +139,15 @@ def write_manifest(path: Path, samples: Iterable[Sample]) -> None:
 
 
 def rebased(samples: Iterable[Sample], old_root: Path, new_root: Path) -> list[Sample]:
-    """The same samples with paths relative to another folder, so that a manifest can lie away from its data."""
+    """The same samples with paths relative to another folder, so that a manifest can lie away from its data.
+
+    Raises:
+        UsageError: the way there is not UTF-8, as a manifest is.
+    """
     prefix = os.path.relpath(old_root.resolve(), new_root.resolve())
-    return [replace(sample, path=os.path.normpath(f"{prefix}/{sample.path}")) for sample in samples]
+    if prefix.encode(errors="ignore").decode() != prefix:
+        raise UsageError(f"{prefix!a} is not UTF-8, so no manifest can name it; rename the folder")
+    return [
+        sample if Path(sample.path).is_absolute() else replace(sample, path=os.path.normpath(f"{prefix}/{sample.path}"))
+        for sample in samples
+    ]

@@ -61,7 +61,7 @@ def grouped(dataset: Dataset, progress: Count = uncounted) -> Dataset:
     roots = families(prints, [sample.path for sample in kept])
     # Named by content: the group is the same wherever the data lies.
     names = [f"g{kept[root].sha256[:12]}" for root in roots]
-    return Dataset(dataset.root, [replace(sample, group=name) for sample, name in zip(kept, names, strict=True)])
+    return replace(dataset, samples=[replace(sample, group=name) for sample, name in zip(kept, names, strict=True)])
 
 
 def split(samples: Sequence[Sample], ratios: Ratios, seed: int) -> list[Sample]:

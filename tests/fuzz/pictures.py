@@ -198,3 +198,18 @@ SOUND: dict[str, Callable[[], dict[str, bytes]]] = {
     "TIFF": _tiffs,
 }
 """By format: a function that makes the sound pictures, by what is special about each."""
+
+
+def damaged_animation() -> bytes:
+    """8 x 8 black pixels, and a second frame that libpng cannot undo: the plain way to read it ends the process."""
+    damaged = zlib.compress(bytes(25) + b"\x09" * 7 * 25)  # there is no ninth filter
+    second = struct.pack(">IIIIIHHBB", 1, 8, 8, 0, 0, 1, 10, 0, 0)
+    chunks = [
+        png_chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, 0)),
+        png_chunk(b"acTL", struct.pack(">II", 2, 0)),
+        png_chunk(b"IDAT", zlib.compress(bytes(8 * 25))),
+        png_chunk(b"fcTL", second),
+        png_chunk(b"fdAT", struct.pack(">I", 2) + damaged),
+        png_chunk(b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)

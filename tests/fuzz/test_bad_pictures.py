@@ -18,7 +18,7 @@ from edge.vision.geometry import face_input, whole
 from edge.vision.image import ImageLimits, decode
 from fuzz import SEED, cases
 from fuzz.decode_batch import LIMITS, case
-from fuzz.pictures import SOUND, png_chunk, tiff
+from fuzz.pictures import SOUND, damaged_animation, png_chunk, tiff
 from support.components import ROOT
 
 _BATCH_LIMIT_S = 120
@@ -104,18 +104,8 @@ def test_a_png_that_lies_about_a_length_costs_no_memory(tmp_path: Path, chunks: 
 
 
 def test_a_damaged_second_frame_of_an_animated_png_does_not_crash(tmp_path: Path) -> None:
-    damaged = zlib.compress(bytes(25) + b"\x09" * 7 * 25)  # there is no ninth filter
-    second = struct.pack(">IIIIIHHBB", 1, 8, 8, 0, 0, 1, 10, 0, 0)
     file = tmp_path / "animated.png"
-    file.write_bytes(
-        small_png(
-            png_chunk(b"acTL", struct.pack(">II", 2, 0)),
-            png_chunk(b"IDAT", _PIXELS),
-            png_chunk(b"fcTL", second),
-            png_chunk(b"fdAT", struct.pack(">I", 2) + damaged),
-            _PNG_END,
-        )
-    )
+    file.write_bytes(damaged_animation())
 
     decoding(file)
 

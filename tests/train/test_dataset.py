@@ -78,3 +78,56 @@ def test_a_name_that_no_manifest_can_hold_is_refused(tmp_path: Path) -> None:
         pass
     with pytest.raises(UsageError, match=r"not UTF-8, 'Mask/caf\\udce9\.png'; rename it"):
         open_dataset(tmp_path)
+
+
+def _touched(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def test_pictures_in_folders_that_are_no_classes_are_counted(tmp_path: Path) -> None:
+    dataset = open_dataset(_touched(tmp_path, "a.jpg", "Mask/b.jpg", "holiday/c.jpg", "holiday/d.jpg", "holiday/notes"))
+    assert dataset.unlabelled == {".": 1, "holiday": 2}
+    assert with_boxes(dataset).unlabelled == dataset.unlabelled
+
+
+def test_the_name_of_a_data_set_is_no_class(tmp_path: Path) -> None:
+    data = _touched(tmp_path, "face_mask/no_mask/a.jpg", "face_mask/improperly_worn/b.jpg", "face_mask/mask/Anna/c.jpg")
+    dataset = open_dataset(data)
+    assert [(s.path, s.label) for s in dataset.samples] == [
+        ("face_mask/mask/Anna/c.jpg", "mask"),
+        ("face_mask/no_mask/a.jpg", "no_mask"),
+    ]
+    assert dataset.unlabelled == {"face_mask/improperly_worn": 1}
+
+
+def test_a_class_may_have_another_inside(tmp_path: Path) -> None:
+    dataset = open_dataset(_touched(tmp_path, "mask/a.jpg", "mask/incorrect/b.jpg"))
+    assert {s.path: s.label for s in dataset.samples} == {"mask/a.jpg": "mask", "mask/incorrect/b.jpg": "incorrect"}
+
+
+def test_class_folders_may_be_links(tmp_path: Path) -> None:
+    elsewhere = _touched(tmp_path / "elsewhere", "a.jpg", "more/b.jpg")
+    data = _touched(tmp_path / "data", "NoMask/c.jpg")
+    (data / "Mask").symlink_to(elsewhere)
+    (elsewhere / "round").symlink_to(data)
+    labels = {s.path: s.label for s in open_dataset(data).samples}
+    assert labels == {"Mask/a.jpg": "mask", "Mask/more/b.jpg": "mask", "NoMask/c.jpg": "no_mask"}
+
+
+def test_a_member_is_found_by_the_name_that_the_archive_gives_it(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("./Mask//a.jpg", b"some")
+    dataset = open_dataset(tmp_path / "a.zip")
+    assert dataset.store().read(dataset.samples[0].path) == b"some"
+
+
+def test_a_box_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "annotations.json").write_text(
+        '{"categories": [{"id": 1, "name": "mask"}], "images": [{"id": 5, "file_name": "p.jpg"}],'
+        '"annotations": [{"image_id": 5, "category_id": 1, "bbox": [1, 2, Infinity, 40]}]}'
+    )
+    with pytest.raises(UsageError, match="not of the COCO form"):
+        with_boxes(Dataset(tmp_path, [Sample("photos.zip!p.jpg", "", kind="photo")]))

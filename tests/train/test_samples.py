@@ -49,6 +49,7 @@ def test_a_file_without_the_columns_is_no_manifest(tmp_path: Path) -> None:
         ("b.jpg,WithMask,10,", "line 3: label 'WithMask' is none of mask, no_mask"),
         ("b.jpg,mask,ten,", "line 3: sizes and face boxes are numbers"),
         ("b.jpg,mask,10,left", "line 3: sizes and face boxes are numbers"),
+        ("b.jpg,mask,10,inf", "line 3: sizes and face boxes are numbers"),
         ("b.jpg,mask,10,1,1", "line 3: has more or fewer columns"),
     ],
 )
@@ -87,3 +88,14 @@ def test_a_manifest_that_a_spreadsheet_saved_is_read(tmp_path: Path) -> None:
     write_manifest(tmp_path / "m.csv", [Sample("a.jpg", "mask")])
     (tmp_path / "m.csv").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "m.csv").read_bytes())
     assert [sample.path for sample in read_manifest(tmp_path / "m.csv")] == ["a.jpg"]
+
+
+def test_a_path_from_the_root_stays_as_it_is(tmp_path: Path) -> None:
+    samples = [Sample("/data/a.zip!b.jpg", "mask"), Sample("/data/c.jpg", "mask")]
+    assert rebased(samples, tmp_path / "data", tmp_path / "runs") == samples
+
+
+def test_sizes_may_be_written_with_a_point(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("path,label,width,height\na.jpg,mask,640.0,480.0\n")
+    (sample,) = read_manifest(tmp_path / "m.csv")
+    assert (sample.width, sample.height) == (640, 480)

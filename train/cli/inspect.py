@@ -18,6 +18,7 @@ def inspect(data: Path, report: Path | None) -> None:
     Ends with 1 if a file cannot be read.
     """
     from train.cli.progress import counted
+    from train.cli.unlabelled import tell_unlabelled
     from train.dataset import open_dataset
     from train.files import check_output, write_output
     from train.inspection import inspect_dataset
@@ -25,6 +26,7 @@ def inspect(data: Path, report: Path | None) -> None:
     dataset = open_dataset(data)
     if report:
         check_output(report, data, *dataset.files())
+    tell_unlabelled(dataset)
     with counted("reading") as progress:
         found = inspect_dataset(dataset, progress)
     for part, label, files, pictures in found.counts():

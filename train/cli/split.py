@@ -13,31 +13,43 @@ import click
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Manifest to write."
 )
-@click.option("--ratios", type=float, nargs=3, default=(0.8, 0.1, 0.1), show_default=True, help="train val test")
+@click.option("--ratios", type=float, nargs=3, help="train val test  [default: 0.8 0.1 0.1]")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--reshuffle", is_flag=True, help="Pool the published split and deal it out again in its proportions.")
 @click.option("--keep-published", is_flag=True, help="Keep split and labels as published, leaks included.")
 def split(
-    data: Path, output: Path, ratios: tuple[float, float, float], seed: int, *, reshuffle: bool, keep_published: bool
+    data: Path,
+    output: Path,
+    ratios: tuple[float, float, float] | None,
+    seed: int,
+    *,
+    reshuffle: bool,
+    keep_published: bool,
 ) -> None:
     """Writes a manifest of DATA (folder, zip or manifest) with its parts; a group is never in two of them.
 
-    Copies and near copies are found first if DATA names no groups. Ends with 1 if a file cannot be read.
+    Copies and near copies are found first if DATA names no groups. Ends with 1 if a file cannot be read then; where
+    groups are named, no picture is opened.
     """
     from edge.errors import UsageError
     from train import split as parts
     from train.cli.progress import counted
+    from train.cli.unlabelled import tell_unlabelled
     from train.dataset import open_dataset
     from train.files import check_output
     from train.samples import rebased, write_manifest
 
     if reshuffle and keep_published:
         raise UsageError("--reshuffle and --keep-published exclude each other")
+    if ratios and (reshuffle or keep_published):
+        raise UsageError("--ratios: --reshuffle and --keep-published take the published proportions; leave it out")
     if output.suffix.lower() != ".csv":
         raise UsageError(f"{output}: the name of a manifest ends in .csv")
     if output.parent.is_dir():
-        check_output(output)
+        check_output(output, data)
     dataset = open_dataset(data)
+    rebased([], dataset.root, output.parent)  # what cannot be named in it is refused before the pictures are read
+    tell_unlabelled(dataset)
     with counted("reading") as progress:
         found = parts.grouped(dataset, progress)
     kept = {sample.path for sample in found.samples}
@@ -48,17 +60,12 @@ def split(
         raise UsageError(f"{data} has no picture that can be read")
     if keep_published:
         samples = parts.as_published(found.samples)
-        leaking = len(parts.leaking_groups(samples))
-        if leaking:
-            click.echo(
-                f"{leaking} groups are on two sides of the published split: its validation score is no accuracy",
-                err=True,
-            )
+        _tell_leaking(len(parts.leaking_groups(samples)))
     else:
         samples = (
             parts.reshuffled(found.samples, seed)
             if reshuffle
-            else parts.split(found.samples, parts.Ratios(*ratios), seed)
+            else parts.split(found.samples, parts.Ratios(*(ratios or ())), seed)
         )
         parts.check_groups(samples)
     write_manifest(output, rebased(samples, found.root, output.parent))
@@ -66,3 +73,10 @@ def split(
         click.echo(f"{part or '-':6} {label or '-':10} {count}")
     if unreadable:
         raise click.exceptions.Exit(1)
+
+
+def _tell_leaking(groups: int) -> None:
+    if groups:
+        click.echo(
+            f"{groups} groups are on two sides of the published split: its validation score is no accuracy", err=True
+        )

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge.vision.classifier import MaskClassifier
+from fuzz.pictures import damaged_animation
 from train.cli import main
 from train.dataset import open_dataset
 from train.export import manifest_of
@@ -240,3 +241,48 @@ def test_export_and_evaluate_tell_how_far_they_are(
     told = capsys.readouterr().err.splitlines()
     assert told.count("pictures: 12 of 12") == 1  # test
     assert told.count("pictures: 10 of 10") == 3  # val at three margins
+
+
+def test_inspect_survives_what_crashes_a_plain_reader(tmp_path: Path) -> None:
+    (tmp_path / "Mask").mkdir()
+    (tmp_path / "Mask" / "animated.png").write_bytes(damaged_animation())
+    code = "import sys; from train.cli import main; main(['inspect', sys.argv[1]])"
+    result = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, timeout=60)  # noqa: PLW1510
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "RGB 8 bit" in result.stdout
+
+
+def test_pictures_in_folders_of_no_class_are_named(
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = Path(shutil.copytree(tiny_folder, tmp_path / "data"))
+    (data / "Train" / "Mask").rename(data / "Train" / "improperly_worn")
+    assert run("split", str(data), "-o", str(tmp_path / "m.csv")) == 0
+    assert "Train/improperly_worn: 20 pictures left out; the name is that of no class" in capsys.readouterr().err
+    assert run("inspect", str(data)) == 0
+    assert "Train/improperly_worn: 20 pictures left out" in capsys.readouterr().err
+
+
+def test_split_writes_over_nothing_that_it_reads(
+    tiny_manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = tiny_manifest.read_bytes()
+    assert run("split", str(tiny_manifest), "-o", str(tiny_manifest)) == 2
+    assert "is read here and would be written over" in capsys.readouterr().err
+    assert tiny_manifest.read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["--reshuffle", "--keep-published"])
+def test_ratios_are_refused_where_the_published_ones_are_taken(option: str, tiny_folder: Path, tmp_path: Path) -> None:
+    assert run("split", str(tiny_folder), "-o", str(tmp_path / "m.csv"), "--ratios", "1", "0", "0", option) == 2
+
+
+def test_a_folder_that_no_manifest_can_name_is_refused_before_it_is_read(
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    shutil.copytree(tiny_folder, data)
+    assert run("split", data, "-o", str(tmp_path / "m.csv")) == 2
+    told = capsys.readouterr().err
+    assert "is not UTF-8, so no manifest can name it; rename the folder" in told
+    assert "reading" not in told
