@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import UsageError
-from train.architectures import ARCHITECTURES, Model, load_keras
+from edge.vision.classifier import NOT_A_FACE
+from train.architectures import ARCHITECTURES, FROM_SCRATCH, Model, load_keras
 from train.choices import Choices, checked, chosen_preset
 from train.dataset import Dataset, open_dataset, with_boxes
 from train.detector.objects import read_objects
@@ -129,6 +130,8 @@ def _network(preset: Preset, choices: Choices, settings: RunSettings) -> Model:
     there = earlier.settings()
     if (there.arch, there.alpha, there.labels) != (preset.arch, preset.alpha, preset.labels):
         raise UsageError(f"{choices.start} holds another network ({there.arch}, width {there.alpha:g})")
+    if preset.arch in FROM_SCRATCH and there.size != preset.size:  # its last layers see every place of the picture
+        raise UsageError(f"{choices.start} holds a network for pictures of {there.size} px; give --size {there.size}")
     if there.manifest_sha256 != settings.manifest_sha256:
         raise UsageError(f"{choices.start} was trained on another split; what it has seen may be in val or test here")
     model = _built(preset, None)
@@ -184,9 +187,9 @@ def _settings(name: str, preset: Preset, manifest: Path, run: RunFolder, choices
 
 
 def _check_extras(choices: Choices, train: Sequence[Sample], settings: RunSettings) -> None:
-    """Refuses hard examples of another split, and objects and traps that cannot be read or would never be shown."""
-    if choices.hard_run and RunFolder(choices.hard_run).settings().manifest_sha256 != settings.manifest_sha256:
-        raise UsageError(f"{choices.hard_run} was trained on another split; its hard examples would leak")
+    """Refuses hard examples that do not fit, and objects and traps that cannot be read or would never be shown."""
+    if choices.hard_run:
+        _check_hard_run(choices.hard_run, train, settings)
     given = {"--objects": choices.objects, "--traps": choices.traps}
     if any(given.values()) and not any(sample.label == NO_FACE for sample in train):
         raise UsageError(
@@ -197,6 +200,17 @@ def _check_extras(choices: Choices, train: Sequence[Sample], settings: RunSettin
         read_objects(choices.objects)
     if choices.traps:
         load_traps(choices.traps)
+
+
+def _check_hard_run(run: Path, train: Sequence[Sample], settings: RunSettings) -> None:
+    there = RunFolder(run).settings()
+    if there.manifest_sha256 != settings.manifest_sha256:
+        raise UsageError(f"{run} was trained on another split; its hard examples would leak")
+    if NOT_A_FACE not in there.labels and any(sample.label == NO_FACE for sample in train):
+        raise UsageError(
+            f"--hard-examples: {run} knows no {NOT_A_FACE}, and the train part has pictures of label {NO_FACE}; "
+            "give a run of --preset own"
+        )
 
 
 def _check_parts(dataset: Dataset, preset: Preset, note: Note) -> None:

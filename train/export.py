@@ -33,7 +33,7 @@ from train.published import seeds_for_card
 from train.quantize import float_file, int8_file, readable, representative_of
 from train.runs import RunFolder, RunSettings
 from train.safety import check_parity, write_if_safe
-from train.samples import Sample, write_manifest
+from train.samples import Sample, rebased, write_manifest
 from train.storage import PictureStore
 from train.validation import judged, predict
 from train.views import face_view
@@ -122,7 +122,7 @@ def _convert(
     settings = run.settings()
     chosen = with_boxes(open_dataset(representative)) if representative else representative_of(dataset, settings.seed)
     chosen = readable(chosen, note)
-    write_manifest(run.path / "representative.csv", chosen.samples)
+    write_manifest(run.path / "representative.csv", rebased(chosen.samples, chosen.root, run.path))
     note(f"quantizing on {len(chosen.samples)} pictures")
     with redirect_stdout(sys.stderr):  # TensorFlow tells of the conversion, and stdout is ours.
         write_output(run.float_model, float_file(model))

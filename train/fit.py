@@ -84,19 +84,18 @@ class Trainer:
             for index, phase in enumerate(self._preset.phases):
                 if index < state.phase:
                     continue
-                first = state.epochs if index == state.phase else 0
+                first, since_best = (state.epochs, state.since_best) if index == state.phase else (0, 0)
                 if first == 0:
                     prepare_phase(self._model, phase, self._preset)
-                self._train_phase(index, phase, first, helper)
+                self._train_phase(index, phase, first, since_best, helper)
         return self._records
 
-    def _train_phase(self, index: int, phase: Phase, first: int, helper: BatchHelper) -> None:
-        since_best = 0
+    def _train_phase(self, index: int, phase: Phase, first: int, since_best: int, helper: BatchHelper) -> None:
         for epoch in range(first, phase.epochs):
             record, best = self._train_epoch(phase, epoch, helper)
             since_best = 0 if best else since_best + 1
             ended = epoch + 1 == phase.epochs or self._should_stop(record, since_best)
-            self._save_state(index + 1 if ended else index, 0 if ended else epoch + 1)
+            self._save_state(*((index + 1, 0, 0) if ended else (index, epoch + 1, since_best)))
             self._progress.epoch(record, best)
             if ended:
                 return
@@ -158,13 +157,13 @@ class Trainer:
             return preset.stop_on == "train" or record.val_accuracy >= preset.stop_at
         return bool(preset.patience) and since_best >= preset.patience
 
-    def _save_state(self, phase: int, epochs: int) -> None:
+    def _save_state(self, phase: int, epochs: int, since_best: int) -> None:
         done = len(self._records)
         with replacing(self._run.last_model(done)) as draft:
             self._model.save(str(draft))
         self._average.save(self._run.average(done))
         # Last: whoever finds this file finds the other two complete.
-        self._run.write_state(RunState(phase, epochs, self._best, done))
+        self._run.write_state(RunState(phase, epochs, self._best, done, since_best))
 
     def _resume(self) -> RunState:
         state = self._run.read_state()

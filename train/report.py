@@ -39,8 +39,9 @@ def write_report(run: RunFolder, output: Path, progress: Count = uncounted) -> t
     if not model.is_file():
         raise UsageError(f"{run.path} holds no int8 file yet: `maskgate-train export` first")
     output.parent.mkdir(parents=True, exist_ok=True)
-    check_output(output, model, model.with_suffix(".json"), run.float_model, run.best_weights)
-    dataset = with_boxes(open_dataset(manifest_of(run, run.settings())))
+    manifest = manifest_of(run, run.settings())
+    dataset = with_boxes(open_dataset(manifest))
+    check_output(output, manifest, *run.kept(), *dataset.files())
     seen = judge(model, dataset.part("test"), dataset.store(), progress=progress)
     real = seen.chosen(seen.real_faces)
     figures = figures_of(seen)

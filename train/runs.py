@@ -96,12 +96,14 @@ class RunState:
         epochs: done in this phase.
         best: the best score.
         done: epochs in all; names the model and the average to go on from, and counts the lines of the history.
+        since_best: epochs of this phase since the best.
     """
 
     phase: int = 0
     epochs: int = 0
     best: float = -math.inf
     done: int = 0
+    since_best: int = 0
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,11 @@ class RunFolder:
     @property
     def state(self) -> Path:
         return self.path / "state.json"
+
+    def kept(self) -> list[Path]:
+        """What makes the folder a run, and what was exported of it."""
+        card = self.model.with_suffix(".json")
+        return [self._settings, self._history, self.state, self.best_weights, self.float_model, self.model, card]
 
     @property
     def _settings(self) -> Path:
@@ -211,7 +218,8 @@ class RunFolder:
             return RunState()
         with reading(self.state):
             raw = json.loads(self.state.read_text(encoding="utf-8"))
-            return RunState(int(raw["phase"]), int(raw["epochs"]), float(raw["best"]), int(raw["done"]))
+            since_best = int(raw.get("since_best", 0))  # which states of earlier versions do not have
+            return RunState(int(raw["phase"]), int(raw["epochs"]), float(raw["best"]), int(raw["done"]), since_best)
 
     def save_best(self, model: Model) -> None:
         """Keeps the weights that the model has now as the best ones.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -194,3 +195,23 @@ def test_faces_too_small_to_learn_from_or_to_judge_are_none(part: str, tiny_mani
     manifest = _manifest_in(tmp_path, tiny_manifest, samples)
     choices = Choices(size=32, steps=1, alpha=0.35)
     _refused(manifest, tmp_path / "run", choices, f"the {part} part .* no mask and no no_mask of a size that counts")
+
+
+def test_a_run_for_pictures_of_another_size_is_no_start(
+    tiny_run: RunFolder, tiny_manifest: Path, tmp_path: Path
+) -> None:
+    choices = Choices(arch="cnn4", size=96, start=tiny_run.path)
+    _refused(tiny_manifest, tmp_path / "run", choices, "holds a network for pictures of 64 px; give --size 64")
+
+
+def test_hard_examples_of_a_run_that_knows_fewer_classes_are_refused(
+    tiny_run: RunFolder, tiny_manifest: Path, tmp_path: Path
+) -> None:
+    samples = read_manifest(tiny_manifest)
+    first = next(index for index, sample in enumerate(samples) if sample.split == "train")
+    samples[first] = replace(samples[first], label="no_face")
+    manifest = _manifest_in(tmp_path, tiny_manifest, samples)
+    run = RunFolder(Path(shutil.copytree(tiny_run.path, tmp_path / "earlier")))
+    run.write_settings(replace(run.settings(), manifest_sha256=hashlib.sha256(manifest.read_bytes()).hexdigest()))
+    choices = Choices(size=32, alpha=0.35, steps=1, weights=None, hard_run=run.path)
+    _refused(manifest, tmp_path / "run", choices, "--hard-examples: .* knows no not_a_face")

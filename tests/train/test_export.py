@@ -15,6 +15,7 @@ pytest.importorskip("tensorflow", reason="the training extra is not installed")
 
 from support.drawn import drawn_face
 from train.architectures import SYMMETRIC, UNIT, load_keras
+from train.dataset import open_dataset
 from train.export import export
 from train.quantize import converter_of, float_file, scaled
 from train.runs import RunFolder
@@ -119,3 +120,9 @@ def test_int8_that_is_not_the_network_it_was_made_from_is_refused(int8: float) -
 def test_black_and_white_come_out_as_the_card_says() -> None:
     values = scaled(np.array([[[0, 127, 255]]], np.uint8), SYMMETRIC)
     assert values.ravel() == pytest.approx([-127 / 127.5, 0, 128 / 127.5])
+
+
+def test_the_list_of_representative_pictures_can_be_given_again(tiny_model: Path, tiny_run: RunFolder) -> None:
+    assert tiny_model.is_file()
+    dataset = open_dataset(tiny_run.path / "representative.csv")
+    assert all(dataset.store().readable(sample.path) for sample in dataset.samples)

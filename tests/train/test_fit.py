@@ -19,10 +19,11 @@ from train.average import EVERY, WeightAverage
 from train.choices import Choices, chosen_preset
 from train.experiment import fit
 from train.files import replacing
-from train.fit import Progress, prepare_phase
+from train.fit import Progress, Trainer, prepare_phase
 from train.presets import PRESETS, Phase
-from train.runs import RunFolder
+from train.runs import EpochRecord, RunFolder
 from train.storage import PictureStore
+from train.validation import Validation, ValidationSet
 
 _TINY = Choices(arch="cnn4", size=64, epochs=10, seed=3)
 """What the tiny run was made with."""
@@ -224,3 +225,27 @@ def test_best_weights_that_the_disk_has_no_room_for_are_named_and_the_old_ones_s
     with pytest.raises(OSError, match=re.escape(f"No space left on device: '{run.best_weights}'")):
         run.save_best(model)
     assert run.best_weights.read_bytes() == before
+
+
+def test_an_interrupted_run_has_not_more_patience(
+    tiny_manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choices = Choices(arch="cnn3", size=64, epochs=4)
+    run = RunFolder(tmp_path / "run")
+    waited: list[int] = []
+    should_stop = Trainer._should_stop
+
+    def watched(self: Trainer, record: EpochRecord, since_best: int) -> bool:
+        waited.append(since_best)
+        return should_stop(self, record, since_best)
+
+    def stop(record: EpochRecord, _best: bool) -> None:
+        if record.epoch == 2:
+            raise InterruptedError("somebody pulled the plug")
+
+    monkeypatch.setattr(Trainer, "_should_stop", watched)
+    monkeypatch.setattr(ValidationSet, "validate", lambda *_: Validation(0.5, 0.5, 0.5, 0.5, 0.0, 0.0))
+    with pytest.raises(InterruptedError):
+        fit(tiny_manifest, run, choices, Progress(epoch=stop))
+    fit(tiny_manifest, run, choices, Progress())
+    assert waited[:3] == [0, 1, 2]

@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="the training extra is not installed")
 
+from edge.errors import UsageError
 from train.report import write_report
 from train.runs import RunFolder
 from train.samples import Sample, read_manifest, write_manifest
@@ -64,3 +65,19 @@ def test_a_run_that_was_never_trained_here_is_reported(
     (run.path / "history.csv").unlink()
     write_report(run, tmp_path / "report.html")
     assert "<h2>Training</h2>" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["history.csv", "run.json", "state.json", "model.json"])
+def test_a_report_is_not_written_over_the_run(name: str, tiny_run: RunFolder, tiny_model: Path) -> None:
+    assert tiny_model.is_file()
+    before = (tiny_run.path / name).read_bytes()
+    with pytest.raises(UsageError, match="is read here and would be written over"):
+        write_report(tiny_run, tiny_run.path / name)
+    assert (tiny_run.path / name).read_bytes() == before
+
+
+def test_a_report_is_not_written_over_the_manifest(tiny_run: RunFolder, tiny_model: Path, tiny_manifest: Path) -> None:
+    assert tiny_model.is_file()
+    with pytest.raises(UsageError, match="is read here and would be written over"):
+        write_report(tiny_run, tiny_manifest)
+    assert read_manifest(tiny_manifest)
