@@ -8,6 +8,7 @@ are said to be free of faces may not be. The teacher's file is not ours to ship,
 from __future__ import annotations
 
 import hashlib
+import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
 import cv2
@@ -15,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.vision.yunet import Yunet
+from train.arrays import read_arrays
+from train.files import replacing, taking_turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,12 +25,17 @@ if TYPE_CHECKING:
 
     from edge.vision.geometry import Image
 
+log = logging.getLogger(__name__)
+
 LONG_SIDES: Final = (480, 640, 960)
 """The teacher looks at each photo at these sizes, in pixels; small photos are enlarged, which finds small faces."""
 
 _MIN_SCORE: Final = 0.3
 _NMS_IOU: Final = 0.45
 _MAX_FACES: Final = 2000
+
+_KEPT_EVERY: Final = 200
+"""New answers after which the cache is written; to give as many takes about a minute."""
 
 
 class Picture(Protocol):
@@ -111,19 +119,34 @@ def labels(
     """
     key = hashlib.sha256(model.read_bytes() + repr((long_sides, _MIN_SCORE)).encode()).hexdigest()[:16]
     path = cache / f"teacher-{key}.npz"
-    known: dict[str, NDArray[np.float32]] = {}
-    if path.is_file():
-        with np.load(path) as stored:
-            known = dict(stored)
-    teacher = Teacher(model)
-    answers, fresh = {}, False
+    known, teacher = _kept(path), Teacher(model)
+    answers: dict[str, NDArray[np.float32]] = {}
+    fresh: dict[str, NDArray[np.float32]] = {}
     for picture in pictures:
         content = hashlib.sha256(picture.jpeg).hexdigest()
         if content not in known:
-            known[content] = teacher.look(picture.pixels(), long_sides)
-            fresh = True
+            known[content] = fresh[content] = teacher.look(picture.pixels(), long_sides)
         answers[picture.name] = known[content]
+        if len(fresh) == _KEPT_EVERY:
+            _keep(path, fresh)
+            fresh = {}
     if fresh:
-        cache.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **known)  # type: ignore[arg-type]
+        _keep(path, fresh)
     return answers
+
+
+def _kept(path: Path) -> dict[str, NDArray[np.float32]]:
+    """What the cache holds; nothing if it is damaged, for all of it can be asked again."""
+    if not path.is_file():
+        return {}
+    try:
+        return read_arrays(path)
+    except ValueError as error:
+        log.warning("%s cannot be read (%s): the teacher is asked again", path, error)
+        return {}
+
+
+def _keep(path: Path, fresh: dict[str, NDArray[np.float32]]) -> None:
+    """Adds answers to the cache, and leaves those that another run has added meanwhile."""
+    with taking_turns(path.parent), replacing(path) as draft:
+        np.savez(draft, **{**_kept(path), **fresh})  # type: ignore[arg-type]

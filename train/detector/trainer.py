@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-from zipfile import BadZipFile
 
 import numpy as np
 
 from edge.errors import UsageError
+from train.arrays import read_arrays
 from train.detector.architecture import build
 from train.detector.loss import DetectorLoss
 from train.detector.sampler import Mix
@@ -112,12 +112,9 @@ class Trainer:
             return False
         kept = self._kept()
         try:
-            with np.load(self._file) as stored:
-                values = [stored[name] for name in stored.files]
-        except (OSError, EOFError, TypeError, ValueError, RuntimeError, BadZipFile) as error:
-            raise UsageError(
-                f"{self._file} is damaged ({(str(error) or type(error).__name__).splitlines()[0]}); {_CURE}"
-            ) from error
+            values = list(read_arrays(self._file).values())
+        except ValueError as error:
+            raise UsageError(f"{self._file} is damaged ({error}); {_CURE}") from error
         if [value.shape for value in values] != [tuple(variable.shape) for variable in kept]:
             raise UsageError(f"{self._file} is of another network; {_CURE}")
         for variable, value in zip(kept, values, strict=True):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-from zipfile import BadZipFile
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from edge.errors import UsageError
 from edge.vision.geometry import overlaps
+from train.arrays import read_arrays
 from train.detector.boxes import share_inside
 from train.detector.material import patch_at
 from train.detector.paste import Cutout, oval
@@ -17,7 +17,8 @@ from train.files import replacing
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edge.vision.geometry import Image
+    from numpy.typing import NDArray
+
     from train.detector.measure import FindsFaces
     from train.detector.scene import Scene
 
@@ -62,12 +63,18 @@ def load_traps(path: Path) -> list[Cutout]:
         UsageError: it is another file, or damaged.
     """
     try:
-        with np.load(path) as stored:
-            return [_trap(stored[name]) for name in stored.files]
-    except (OSError, EOFError, TypeError, ValueError, BadZipFile) as error:
+        return [_trap(name, pixels) for name, pixels in read_arrays(path).items()]
+    except ValueError as error:
         raise UsageError(f"{path} is no file of false alarms from `maskgate-train detector mine`: {error}") from error
 
 
-def _trap(pixels: Image) -> Cutout:
+def _trap(name: str, pixels: NDArray[Any]) -> Cutout:
+    """A patch of a file.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if pixels.dtype != np.uint8 or pixels.shape[2:] != (3,) or not pixels.size:
+        raise ValueError(f"{name}: expected (height, width, 3) of uint8, got {pixels.shape} of {pixels.dtype}")
     inner = np.array([0.17, 0.17, 0.66, 0.66], np.float32) * np.array(pixels.shape[1::-1] * 2, np.float32)
     return Cutout(pixels, oval((pixels.shape[0], pixels.shape[1]), inner), inner, None)
