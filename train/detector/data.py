@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ImageError, UsageError
+from edge.vision.image import decode as decode_picture
+from edge.vision.image import read_bytes
 from train.dataset import PICTURE_SUFFIXES
 from train.detector.boxes import BARE, INCORRECT, MARGINS, MASK, Boxes, to_our_rule
 from train.samples import ARCHIVE_MARK
@@ -80,16 +81,28 @@ class Face:
         return decode(self.jpeg, self.name)
 
 
-def decode(jpeg: bytes, name: str) -> Image:
+def decode(data: bytes, name: str) -> Image:
     """Decodes a picture to BGR.
 
     Raises:
-        ImageError: the bytes are no picture.
+        ImageError: the bytes are no picture, damaged, or of too many pixels.
     """
-    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
-    if image is None:
-        raise ImageError(f"{name} cannot be decoded: its {len(jpeg)} bytes are no picture")
-    return np.asarray(image, np.uint8)
+    try:
+        return decode_picture(data)
+    except ImageError as error:
+        raise ImageError(f"{name} cannot be decoded: {error}") from error
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a picture file.
+
+    Raises:
+        ImageError: it cannot be read, or is too large.
+    """
+    try:
+        return read_bytes(path)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
 
 
 def read_photos(data: Path, split: str) -> list[Photo]:
@@ -156,13 +169,14 @@ def read_backgrounds(folder: Path) -> list[Photo]:
 
     Raises:
         UsageError: there is none.
+        ImageError: one cannot be read.
     """
     paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
     if not paths:
         raise UsageError(f"{folder} holds no picture ({', '.join(sorted(PICTURE_SUFFIXES))})")
     nothing = np.zeros(0, np.int64)
     return [
-        Photo(str(path), "no_face", "train", path.read_bytes(), given=_NO_BOXES, boxes=_NO_BOXES, kinds=nothing)
+        Photo(str(path), "no_face", "train", read_file(path), given=_NO_BOXES, boxes=_NO_BOXES, kinds=nothing)
         for path in paths
     ]
 
@@ -197,14 +211,21 @@ def _members(data: Path, split: str, prefix: str) -> Iterator[tuple[dict[str, st
     """
     path = data / "MANIFEST.csv"
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # Spreadsheets write a mark at the beginning.
             rows = csv.DictReader(file)
             missing = _COLUMNS.difference(rows.fieldnames or ())
             if missing:
                 raise UsageError(f"{path} lacks the columns {', '.join(sorted(missing))}")
-            wanted = [row for row in rows if row["split"] == split and row["path"].startswith(prefix)]
+            whole = (_whole(row, f"{path}, line {rows.line_num}") for row in rows)
+            wanted = [row for row in whole if row["split"] == split and row["path"].startswith(prefix)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
     store = PictureStore(data)
     for row in wanted:
         yield row, row["path"].rpartition(ARCHIVE_MARK)[2], store.read(row["path"])
+
+
+def _whole(row: dict[str, str], where: str) -> dict[str, str]:
+    if None in row or None in row.values():  # csv.DictReader's way to say it
+        raise UsageError(f"{where}: has more or fewer columns than the first line; was the file cut off?")
+    return row

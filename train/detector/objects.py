@@ -6,16 +6,21 @@ with transparency costs nothing more and can be laid anywhere, at any size (docs
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
 
-from edge.errors import UsageError
+from edge.errors import ImageError, UsageError
+from edge.vision.probe import still_picture
+from train.detector.data import decode, read_file
 from train.detector.paste import Cutout
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 _LONG_SIDE: Final = 480
 """Larger pictures are shrunk to this, pixels: more is never shown."""
@@ -30,6 +35,8 @@ _LEAST: Final = 24
 def read_objects(folder: Path) -> list[Cutout]:
     """Reads every PNG file with transparency below a folder, in the order of their names, each cut to its outline.
 
+    One that is damaged or too large is named in the log and left out.
+
     Args:
         folder: holds nothing that shows a human face.
 
@@ -43,7 +50,13 @@ def read_objects(folder: Path) -> list[Cutout]:
 
 
 def _read(path: Path) -> Cutout | None:
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    try:
+        data = read_file(path)
+        decode(data, str(path))  # It holds the limits; only what it can read is read with transparency, too.
+    except ImageError as error:
+        log.warning("%s; it is left out", error)
+        return None
+    image = cv2.imdecode(np.frombuffer(still_picture(data), np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None or image.ndim != 3 or image.shape[2] != 4 or image.dtype != np.uint8:
         return None
     rows, columns = np.nonzero(image[..., 3] > _SEEN)

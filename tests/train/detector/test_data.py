@@ -95,8 +95,8 @@ def test_crops_are_few_of_a_group_and_none_that_is_augmented_or_dropped(data: Pa
 
 
 def test_bytes_that_are_no_picture_are_named() -> None:
-    for content in (b"abc", b""):
-        with pytest.raises(ImageError, match=f"^cat.jpg .* {len(content)} bytes"):
+    for content, reason in ((b"abc", "not a picture"), (b"", "the file is empty"), (_jpeg(9)[:-9], "is cut off")):
+        with pytest.raises(ImageError, match=f"^cat.jpg cannot be decoded: .*{reason}"):
             decode(content, "cat.jpg")
 
 
@@ -140,6 +140,19 @@ def test_a_file_that_cannot_be_read_is_named(
     _spoil(data / name, content)
     with pytest.raises(UsageError, match=Path(name).name):
         read(data, "train")
+
+
+def test_a_manifest_that_was_cut_off_is_named(data: Path) -> None:
+    path = data / "MANIFEST.csv"
+    path.write_bytes(path.read_bytes().rstrip()[:-20])
+    with pytest.raises(UsageError, match=r"MANIFEST\.csv, line 8: has more or fewer columns"):
+        read_face_free(data, "train")
+
+
+def test_a_manifest_may_begin_with_the_mark_of_a_spreadsheet(data: Path) -> None:
+    path, without = data / "MANIFEST.csv", read_face_free(data, "train")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert [photo.jpeg for photo in read_face_free(data, "train")] == [photo.jpeg for photo in without]
 
 
 def _spoil(path: Path, content: bytes | None) -> None:

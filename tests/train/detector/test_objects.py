@@ -34,13 +34,21 @@ def test_each_is_cut_to_its_outline(tmp_path: Path) -> None:
     assert max(large.pixels.shape) == 480
 
 
-def test_what_has_no_outline_is_left_out(tmp_path: Path) -> None:
+def test_what_has_no_outline_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     cv2.imwrite(str(tmp_path / "photo.png"), np.zeros((60, 60, 3), np.uint8))
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n")
     _png(tmp_path / "empty.png", (60, 60), (slice(0, 0), slice(0, 0)))
     _png(tmp_path / "thin.png", (60, 60), (slice(0, 60), slice(0, 3)))
     with pytest.raises(UsageError, match="no PNG file with transparency"):
         read_objects(tmp_path)
+    assert f"{tmp_path / 'broken.png'} cannot be decoded: " in caplog.text
+
+
+def test_one_of_too_many_pixels_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _png(tmp_path / "large.png", (6400, 6400), (slice(0, 60), slice(0, 60)))
+    _png(tmp_path / "small.png", (64, 64), (slice(0, 60), slice(0, 60)))
+    assert len(read_objects(tmp_path)) == 1
+    assert f"{tmp_path / 'large.png'} cannot be decoded: the PNG has 6400 x 6400 pixels" in caplog.text
 
 
 def _material(colour: int) -> Material:
