@@ -133,15 +133,20 @@ def calibration_pictures(photos: list[Photo], size: tuple[int, int], count: int,
         count: how many.
         seed: of the draw.
     """
-    order = iter(np.random.default_rng(seed).permutation(len(photos)))
+    drawn = (photos[int(index)] for index in np.random.default_rng(seed).permutation(len(photos)))
     most = max(1, size[1] // _PHOTO_WIDTH)
-    pictures = []
-    for number in range(min(count, len(photos) // most**2)):
-        across = most if number % 2 else 1
-        box = Letterbox([(size[1] // across, size[0] // across)], BACKGROUND, ENLARGE, LEVELS)
-        rows = [np.hstack([box(photos[int(next(order))].pixels())[0] for _ in range(across)]) for _ in range(across)]
-        pictures.append(np.vstack(rows))
-    return pictures
+    count = min(count, len(photos) // most**2)
+    return [_side_by_side(drawn, size, most if number % 2 else 1) for number in range(count)]
+
+
+def _side_by_side(photos: Iterator[Photo], size: tuple[int, int], across: int) -> NDArray[np.uint8]:
+    """So many photos in each direction, filling a size (height, width) that they may not divide evenly."""
+    lines, columns = (np.linspace(0, side, across + 1).astype(int) for side in size)
+    rows = []
+    for height in np.diff(lines):
+        boxes = [Letterbox([(int(width), int(height))], BACKGROUND, ENLARGE, LEVELS) for width in np.diff(columns)]
+        rows.append(np.hstack([box(next(photos).pixels())[0] for box in boxes]))
+    return np.vstack(rows)
 
 
 def training_batches(data: Path, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:

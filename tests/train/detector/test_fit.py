@@ -97,16 +97,22 @@ def test_the_line_is_built_into_the_scores(weights: Path) -> None:
 
 @pytest.mark.parametrize(
     ("size", "covered"),
-    [((96, 128), [1 / 4] * 4), ((480, 640), [1 / 100, 4 / 100] * 2)],
-    ids=["small", "large"],
+    [
+        ((96, 128), [1 / 4] * 4),
+        ((480, 640), [1 / 100, 4 / 100] * 2),
+        # Three photos side by side, whose places are not all of one size.
+        ((768, 1024), [1 / 256, 9 / 256]),
+        ((736, 960), [1 / 230, 9 / 230]),
+    ],
+    ids=["small", "large", "no third of a width", "no third of a height"],
 )
 def test_a_large_input_is_calibrated_on_groups_of_photos_too(size: tuple[int, int], covered: list[float]) -> None:
     white = np.full((48, 64, 3), 255, np.uint8)
     none = np.zeros((0, 4), np.float32)
     jpeg = cv2.imencode(".png", white)[1].tobytes()
     photo = Photo("white", "no_face", "train", jpeg, none, none, np.zeros(0, np.int64))
-    pictures = export.calibration_pictures([photo] * 16, size, 4, seed=1)
-    assert [picture.shape for picture in pictures] == [(*size, 3)] * 4
+    pictures = export.calibration_pictures([photo] * 18, size, 4, seed=1)
+    assert [picture.shape for picture in pictures] == [(*size, 3)] * len(covered)
     assert [float((picture == 255).mean()) for picture in pictures] == pytest.approx(covered)
 
 
