@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from edge.errors import ModelError
 from edge.vision.decoding import Support, logits
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def platt(curves: list[Curve]) -> Line:
         curves: boxes with their scores (0 to 1, exclusive) and whether they are right.
 
     Raises:
-        ValueError: all boxes are right, or all are wrong.
+        ModelError: all boxes are right, or all are wrong.
     """
     certainty = logits(np.concatenate([each.scores for each in curves])).astype(np.float64)
     right = np.concatenate([each.right for each in curves])
@@ -62,7 +63,7 @@ def supported(least: float, own: Floats, total: Floats, right: NDArray[np.bool_]
         right: whether each is right, shape (n,).
 
     Raises:
-        ValueError: all boxes are right, or all are wrong.
+        ModelError: all boxes are right, or all are wrong.
     """
     (shift,) = _regression(np.ones((len(own), 1)), right, logits(own) + np.log(total / own))
     return Support(least=least, alone=math.exp(shift))
@@ -77,7 +78,10 @@ def _regression(
     """
     positives, negatives = int(right.sum()), int((~right).sum())
     if not positives or not negatives:
-        raise ValueError(f"expected right and wrong boxes, got {positives} right ones of {len(right)}")
+        raise ModelError(
+            f"of {len(right)} boxes that the network finds on the validation part {positives} are right, "
+            "and its scores are fitted to right and wrong ones: train longer"
+        )
     target = np.where(right, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     weights = np.zeros(design.shape[1])
     for _ in range(_STEPS):

@@ -127,7 +127,8 @@ def export_run(
         Figures of `float` and `int8` on the validation part.
 
     Raises:
-        ModelError: the file breaks a rule of `export.checked_outputs`, or has lost more than one point of AP.
+        ModelError: the network finds no face yet, or the file breaks a rule of `export.checked_outputs` or has lost
+            more than one point of AP.
     """
     run = weights.parent
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -33,8 +33,7 @@ def fit_support(model: Path, part: Part, least_overlap: float) -> Support:
         least_overlap: intersection over union from which on a box is right.
 
     Raises:
-        ModelError: the file or its card cannot be read.
-        ValueError: all boxes are right, or all are wrong.
+        ModelError: the file or its card cannot be read, or all boxes are right, or all are wrong.
     """
     card = load_card(model)
     letterbox, decoding, network = letterbox_of(card), decoding_of(card), TfliteModel(model, card, threads=1)

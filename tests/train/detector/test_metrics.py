@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from edge.errors import ModelError
 from train.detector.calibrate import platt, supported
 from train.detector.metrics import Answer, Curve, curve
 
@@ -78,7 +79,7 @@ def test_platt_puts_one_half_where_right_and_wrong_are_even() -> None:
 
 
 def test_platt_needs_right_and_wrong_boxes() -> None:
-    with pytest.raises(ValueError, match="right and wrong"):
+    with pytest.raises(ModelError, match="right and wrong ones: train longer"):
         platt([Curve(np.array([0.5], np.float32), np.array([True]), 1)])
 
 
@@ -96,5 +97,5 @@ def test_what_a_lone_box_keeps_makes_the_scores_right_on_average(alone: float) -
 
 
 def test_agreement_needs_right_and_wrong_boxes() -> None:
-    with pytest.raises(ValueError, match="right and wrong"):
+    with pytest.raises(ModelError, match="right and wrong ones: train longer"):
         supported(0.02, np.array([0.5], np.float32), np.array([0.5], np.float32), np.array([False]))
