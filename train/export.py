@@ -25,7 +25,7 @@ from train.average import mean_model
 from train.calibration import choose_thresholds, favours, fit_temperature, mask_probability
 from train.dataset import Dataset, open_dataset, with_boxes
 from train.evaluation import figures_of
-from train.files import check_output, write_output
+from train.files import check_output, write_output, write_outputs
 from train.judging import Judgements, judge
 from train.labels import INCORRECT, MASK, NO_MASK
 from train.progress import Count, Note, silent, uncounted
@@ -84,6 +84,7 @@ def export(
     settings = run.settings()
     output.parent.mkdir(parents=True, exist_ok=True)
     check_output(output, run.float_model)
+    check_output(output.with_suffix(".json"))
     model = mean_model([run, *average])
     dataset = with_boxes(open_dataset(manifest_of(run, settings)))
     shifts = _centre(model, dataset, settings, progress)
@@ -107,11 +108,9 @@ def export(
         tested = judge(draft, dataset.part("test"), dataset.store(), progress=progress)
         _name(tested.unreadable, note)
         card = card.model_copy(update={"metrics": _figures(draft, tested, dataset, parity, progress)})
-        write_output(output, draft.read_bytes())
-        _write_card(output, card)
+        _write_model(output, draft.read_bytes(), card)
         # What `report` shows: of a file that was refused it must not be.
-        write_output(run.model, draft.read_bytes())
-        _write_card(run.model, card)
+        _write_model(run.model, draft.read_bytes(), card)
     return card, parity
 
 
@@ -275,4 +274,13 @@ def _card(
 
 
 def _write_card(model: Path, card: ModelCard) -> None:
-    write_output(model.with_suffix(".json"), json.dumps(card.model_dump(mode="json"), indent=2) + "\n")
+    write_output(model.with_suffix(".json"), _text(card))
+
+
+def _write_model(model: Path, content: bytes, card: ModelCard) -> None:
+    """File and card together: a file beside another one's card is refused by whoever loads it."""
+    write_outputs({model: content, model.with_suffix(".json"): _text(card)})
+
+
+def _text(card: ModelCard) -> str:
+    return json.dumps(card.model_dump(mode="json"), indent=2) + "\n"

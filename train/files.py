@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from edge.errors import UnavailableError, UsageError
@@ -51,12 +51,25 @@ def write_output(path: Path, content: str | bytes) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    data = content.encode() if isinstance(content, str) else content
-    if path.is_relative_to("/dev") or (path.exists() and not path.is_file()):
-        path.write_bytes(data)
-        return
-    with replacing(_target(path)) as draft:
-        draft.write_bytes(data)
+    write_outputs({path: content})
+
+
+def write_outputs(contents: Mapping[Path, str | bytes]) -> None:
+    """Writes files that are worth something together only, each as `write_output` does.
+
+    All are written beside their places first, and then put there one right after the other.
+
+    Raises:
+        OSError: one cannot be written; where none is a pipe or a device, the old ones are still there.
+    """
+    with ExitStack() as stack:
+        for path, content in contents.items():
+            draft = path if _is_pipe_or_device(path) else stack.enter_context(replacing(_target(path)))
+            draft.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def _is_pipe_or_device(path: Path) -> bool:
+    return path.is_relative_to("/dev") or (path.exists() and not path.is_file())
 
 
 def _target(path: Path) -> Path:
@@ -76,7 +89,9 @@ def check_output(path: Path, *read: Path) -> None:
     """
     if path.exists() and any(each.exists() and path.samefile(each) for each in read):
         raise UsageError(f"{path} is read here and would be written over; give another file")
-    if path.is_relative_to("/dev") or (path.exists() and not path.is_file()):
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if _is_pipe_or_device(path):
         return
     target = _target(path)
     draft = target.with_name(f".draft-{target.name}")

@@ -69,6 +69,34 @@ def test_a_refused_file_does_not_take_the_place_of_the_one_before(
     assert [(tiny_run.path / f"model{suffix}").read_bytes() for suffix in (".tflite", ".json")] == before
 
 
+def test_an_export_that_is_stopped_leaves_the_file_before_with_its_card(
+    tiny_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, card, write = tmp_path / "m.tflite", tmp_path / "m.json", Path.write_bytes
+
+    def stopped(path: Path, data: bytes) -> int:
+        if path.parent == tmp_path and path.suffix == ".json":
+            raise KeyboardInterrupt
+        return write(path, data)
+
+    output.write_bytes(b"the one before")
+    card.write_text("its card")
+    monkeypatch.setattr(Path, "write_bytes", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        export(tiny_run, output)
+    assert (output.read_bytes(), card.read_text()) == (b"the one before", "its card")
+    assert sorted(tmp_path.iterdir()) == [card, output]
+
+
+def test_a_card_that_cannot_be_written_is_named_before_the_work(
+    tiny_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.export.mean_model", lambda _: pytest.fail("the work has begun"))
+    (tmp_path / "m.json").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"m\.json"):
+        export(tiny_run, tmp_path / "m.tflite")
+
+
 def quantized(model: object, low: float, high: float) -> bytes:
     import tensorflow as tf
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import UnavailableError, UsageError
-from train.files import check_output, claimed, replacing, write_output
+from train.files import check_output, claimed, replacing, write_output, write_outputs
 
 
 def _on_a_full_disk(path: Path) -> None:
@@ -32,6 +32,22 @@ def test_a_draft_that_cannot_be_made_is_told_by_the_name_that_was_given(tmp_path
         with pytest.raises(FileNotFoundError) as raised:
             write()
         assert raised.value.filename == str(path)
+
+
+def test_of_files_that_belong_together_all_are_replaced_or_none(tmp_path: Path) -> None:
+    model, card = tmp_path / "m.tflite", tmp_path / "m.json"
+    write_outputs({model: b"old", card: "old"})
+    with pytest.raises(FileNotFoundError):
+        write_outputs({model: b"new", tmp_path / "gone" / "m.json": "new"})
+    assert (model.read_bytes(), card.read_text()) == (b"old", "old")
+    write_outputs({model: b"new", card: "new"})
+    assert (model.read_bytes(), card.read_text()) == (b"new", "new")
+    assert sorted(tmp_path.iterdir()) == [card, model]
+
+
+def test_a_folder_is_no_output(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError, match=str(tmp_path)):
+        check_output(tmp_path)
 
 
 def test_what_a_link_points_to_is_replaced_and_a_pipe_is_written_to(tmp_path: Path) -> None:

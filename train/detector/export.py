@@ -19,7 +19,7 @@ from train.detector.architecture import STRIDES, build
 from train.detector.data import read_photos
 from train.detector.float_detector import BACKGROUND, ENLARGE, LEVELS, decoding
 from train.detector.input_sizes import input_size, signature_name, sizes_of
-from train.files import write_output
+from train.files import write_outputs
 from train.safety import check_file
 
 if TYPE_CHECKING:
@@ -248,5 +248,4 @@ def card(
 def write(content: bytes, text: dict[str, Any], path: Path) -> None:
     """Writes the file and its card side by side."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_output(path, content)
-    write_output(path.with_suffix(".json"), json.dumps(text, indent=2) + "\n")
+    write_outputs({path: content, path.with_suffix(".json"): json.dumps(text, indent=2) + "\n"})

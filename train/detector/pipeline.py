@@ -133,6 +133,7 @@ def export_run(
     run = weights.parent
     output.parent.mkdir(parents=True, exist_ok=True)
     check_output(output)
+    check_output(output.with_suffix(".json"))
     part = read_part(data, "val")
     line = calibration_line(float_contender(weights, size, Line()), part)
     log.info("new logit = %.3f * logit %+.3f", line.scale, line.shift)

@@ -97,6 +97,33 @@ def test_a_file_that_lost_too_much_does_not_replace_the_good_one(run: Path, monk
     assert not output.with_suffix(".json").exists()
 
 
+def test_an_export_that_is_stopped_leaves_the_file_before_with_its_card(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, write = run.parent / "face_detector.tflite", Path.write_bytes
+    card = output.with_suffix(".json")
+
+    def stopped(path: Path, data: bytes) -> int:
+        if path.parent == card.parent and path.suffix == ".json":
+            raise KeyboardInterrupt
+        return write(path, data)
+
+    output.write_bytes(b"the good one")
+    card.write_text("its card")
+    monkeypatch.setattr(Path, "write_bytes", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        _export(run, output, monkeypatch, 0.0)
+    assert (output.read_bytes(), card.read_text()) == (b"the good one", "its card")
+    assert sorted(run.parent.iterdir()) == [card, output, run]
+
+
+def test_a_card_that_cannot_be_written_is_named_before_the_work(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "read_part", lambda *_: pytest.fail("the work has begun"))
+    (run.parent / "face_detector.json").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"face_detector\.json"):
+        _export(run, run.parent / "face_detector.tflite", monkeypatch, 0.0)
+
+
 def test_a_seed_draws_other_calibration_pictures_and_is_in_the_card(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[int] = []
     monkeypatch.setattr(export, "calibration_pictures", lambda *given: drawn.append(given[3]) or [])
