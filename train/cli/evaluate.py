@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import click
+
+from train.cli.finite import FiniteRange
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("manifest", type=click.Path(path_type=Path, exists=True))
 @click.option("--split", "part", type=click.Choice(["train", "val", "test", "all"]), default="test", show_default=True)
-@click.option("--margin", type=click.FloatRange(-0.3, 1.0), help="Around the face box, instead of the card's.")
+@click.option("--margin", type=FiniteRange(-0.3, 1.0), help="Around the face box, instead of the card's.")
 @click.option("--json", "output", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures there.")
 def evaluate(model: Path, manifest: Path, part: str, margin: float | None, output: Path | None) -> None:
     """Measures the int8 file MODEL itself on a part of MANIFEST, by group.
@@ -29,8 +30,6 @@ def evaluate(model: Path, manifest: Path, part: str, margin: float | None, outpu
     from train.files import check_output, write_output
     from train.judging import judge
 
-    if margin is not None and not math.isfinite(margin):
-        raise UsageError(f"--margin: {margin} is no number")
     dataset = with_boxes(open_dataset(manifest))
     if output:
         check_output(output, model, model.with_suffix(".json"), manifest, *dataset.files())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
 from pathlib import Path
 
 import click
 
 from edge.errors import UsageError
+from train.cli.command import typed_command
+from train.cli.finite import FiniteRange
 
 
 @click.command()
@@ -18,7 +18,7 @@ from edge.errors import UsageError
     "-o", "--output", "run", type=click.Path(path_type=Path, file_okay=False), required=True, help="Run folder."
 )
 @click.option("--arch", type=click.Choice(["mobilenet_v2", "cnn3", "cnn4"]), help="Network; the preset's if not given.")
-@click.option("--alpha", type=click.FloatRange(0.1, 2.0), help="Width of MobileNetV2.")
+@click.option("--alpha", type=FiniteRange(0.1, 2.0), help="Width of MobileNetV2.")
 @click.option("--size", type=click.IntRange(32, 320), help="Side of the input in pixels.")
 @click.option("--preset", help="maskgate, bangkit or fakhrezi; by default the one of the architecture.")
 @click.option("--weights", help="imagenet, none, or a .weights.h5 file. Default: imagenet for MobileNetV2.")
@@ -96,7 +96,7 @@ def fit(
         objects=objects,
         traps=traps,
         seed=seed,
-        command=_command(),
+        command=typed_command(),
     )
     with fit_progress() as progress:
         run_fit(manifest, RunFolder(run), choices, progress, note)
@@ -112,13 +112,3 @@ def _weights(given: str) -> Path | str | None:
     if not path.is_file():
         raise UsageError(f"--weights: no file {given}; or say imagenet or none")
     return path
-
-
-def _command() -> str:
-    """The command as typed, with folders left out of the paths in it: a card names no machine."""
-    words = [
-        word if word.startswith("-") or "/" not in word else Path(word).name
-        for word in sys.argv[1:]
-        if word != "--debug"
-    ]
-    return shlex.join(["maskgate-train", *words])

@@ -6,13 +6,14 @@ import json
 import logging
 import math
 import os
-import shlex
 import sys
 from pathlib import Path
 
 import click
 
 from edge.errors import UsageError
+from train.cli.command import typed_command
+from train.cli.finite import FiniteRange
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -38,7 +39,7 @@ def detector() -> None:
 @click.option("--steps", type=click.IntRange(1), default=6000, show_default=True, help="Batches.")
 @click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Pictures in a batch.")
 @click.option("--size", type=click.IntRange(64), default=256, show_default=True, help="Side of the pictures, pixels.")
-@click.option("--rate", type=click.FloatRange(1e-6, 1), default=2e-3, show_default=True, help="Highest learning rate.")
+@click.option("--rate", type=FiniteRange(1e-6, 1), default=2e-3, show_default=True, help="Highest learning rate.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True)
 @click.option("--start", type=_FILE, help="Weights to go on from, instead of the ImageNet trunk.")
 @click.option("--traps", type=_FILE, help="False alarms to paste, from `mine`.")
@@ -46,7 +47,7 @@ def detector() -> None:
 @click.option("--face-free", type=_FOLDER, help="Folder of further pictures that show nobody's face.")
 @click.option(
     "--teacher-share",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=0,
     show_default=True,
     help="Of the teacher's score in what a face's score is to be.",
@@ -99,7 +100,7 @@ def fit(
         teacher_share=teacher_share,
         as_int8=as_int8,
         feeders=feeders,
-        command=_command(),
+        command=typed_command(),
     )
     click.echo(run_fit(data, teacher, weights, run, options))
 
@@ -114,7 +115,7 @@ def fit(
 @click.option("--height", type=click.IntRange(32), default=288, show_default=True, help="Of the first input, pixels.")
 @click.option("--version", default="1", show_default=True, help="For the card.")
 @click.option(
-    "--keep", type=click.FloatRange(0, 1), default=0, show_default=True, help="Share of what the run began with."
+    "--keep", type=FiniteRange(0, 1), default=0, show_default=True, help="Share of what the run began with."
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Draws the calibration pictures; else the run's.")
 def export(
@@ -138,7 +139,7 @@ def export(
         version=version,
         data=f"{data.name}/MANIFEST.csv, train part",
         seed=options["seed"],
-        command=options["command"] if not keep and seed is None else f"{options['command']}; {_command()}",
+        command=options["command"] if not keep and seed is None else f"{options['command']}; {typed_command()}",
         weights="MobileNetV2 alpha 0.35, ImageNet, blocks 3 to 16",
     )
     weights = finished_weights(run, options["start"], keep)
@@ -150,7 +151,7 @@ def export(
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The .npz file.")
 @click.option("--data", type=_FOLDER, required=True, help=_DATA_HELP)
 @click.option("--teacher", type=_FILE, required=True, help=_TEACHER_HELP)
-@click.option("--min-score", type=click.FloatRange(0, 1), default=0.2, show_default=True)
+@click.option("--min-score", type=FiniteRange(0, 1), default=0.2, show_default=True)
 def mine(run: Path, output: Path, data: Path, teacher: Path, min_score: float) -> None:
     """Collects the false alarms of RUN, a folder or a .weights.h5 file, on the training photos, for `fit --traps`."""
     from train.detector.pipeline import mine_run
@@ -222,8 +223,3 @@ def _check_multiple(option: str, pixels: int) -> None:
 def _without_nan(figures: dict[str, float]) -> dict[str, float | None]:
     """For JSON, which has no NaN: None for what could not be measured."""
     return {name: None if math.isnan(value) else value for name, value in figures.items()}
-
-
-def _command() -> str:
-    """How this program was called; folders are left out, so that no card tells where it was made."""
-    return shlex.join(["maskgate-train", *(Path(word).name if "/" in word else word for word in sys.argv[1:])])

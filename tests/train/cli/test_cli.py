@@ -13,6 +13,7 @@ import pytest
 from edge.vision.classifier import MaskClassifier
 from fuzz.pictures import damaged_animation
 from train.cli import main
+from train.cli.command import typed_command
 from train.dataset import open_dataset
 from train.export import manifest_of
 from train.runs import RunFolder
@@ -138,11 +139,29 @@ def test_an_option_without_a_meaning_for_the_network_is_wrong_usage(
     assert f"{option[0]}: the preset fakhrezi/cnn4 has no use" in capsys.readouterr().err
 
 
-def test_the_command_in_the_card_names_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    from train.cli.fit import _command
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["fit", f"{os.sep}home/me/data/m.csv", "-o", "runs/one"], "fit m.csv -o one"),
+        (["--debug", "fit", "m.csv", f"--start={os.sep}home/me/runs/a"], "fit m.csv --start=a"),
+        (["detector", "fit", "data/", f"-o{os.sep}home/me/run", "--keep", "0.5"], "detector fit data -orun --keep 0.5"),
+        (["fit", "m.csv", "-o", "./"], "fit m.csv -o ./"),
+    ],
+)
+def test_the_command_in_the_card_names_no_folder(words: list[str], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["maskgate-train", *words])
+    assert typed_command() == f"maskgate-train {told}"
 
-    monkeypatch.setattr(sys, "argv", ["maskgate-train", "fit", f"{os.sep}home/me/data/m.csv", "-o", "runs/one"])
-    assert _command() == "maskgate-train fit m.csv -o one"
+
+@pytest.mark.parametrize("option", [("evaluate", "--margin"), ("fit", "--alpha")])
+@pytest.mark.parametrize("value", ["nan", "inf", "-Infinity"])
+def test_a_number_that_is_none_is_wrong_usage(
+    option: tuple[str, str], value: str, tiny_model: Path, tiny_manifest: Path, tmp_path: Path
+) -> None:
+    command, name = option
+    files = [str(tiny_model)] if command == "evaluate" else ["-o", str(tmp_path / "run")]
+    assert run(command, *files, str(tiny_manifest), name, value) == 2
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_width_without_imagenet_weights_is_wrong_usage(

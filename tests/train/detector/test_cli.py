@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -61,6 +62,21 @@ def test_what_cannot_be_is_refused(folder: Path, line: str, message: str) -> Non
     with pytest.raises(UsageError, match=f"^{message}"):
         _run(line)
     assert not list(folder.glob("x*"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "fit none -o run --teacher yunet.onnx --weights yunet.onnx --rate",
+        "fit none -o run --teacher yunet.onnx --weights yunet.onnx --teacher-share",
+        "export begun -o x.tflite --data none --keep",
+        "mine begun -o x.npz --data none --teacher yunet.onnx --min-score",
+    ],
+)
+def test_a_number_that_is_none_is_refused(folder: Path, line: str) -> None:
+    for value in ("nan", "-NaN", "inf"):
+        with pytest.raises(click.BadParameter):
+            _run(f"{line} {value}")
 
 
 def test_false_alarms_of_thawed_weights_can_be_mined(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
