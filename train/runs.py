@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import csv
-import errno
 import json
 import math
-import os
-import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -19,9 +16,7 @@ from typing import Any
 from edge.errors import UsageError
 from train.architectures import ARCHITECTURES, Model, Pixels
 from train.files import replacing
-
-_PER_VARIABLE = 4096
-"""Bytes that HDF5 needs beside the values of a variable, at most; about 1,600 were seen."""
+from train.weights import save_weights
 
 _DAMAGE = (OSError, LookupError, TypeError, ValueError, EOFError, csv.Error, zipfile.BadZipFile, zlib.error)
 
@@ -227,9 +222,7 @@ class RunFolder:
         Raises:
             OSError: they cannot be written.
         """
-        with replacing(self.best_weights) as draft:
-            _check_room(draft, model)
-            model.save_weights(str(draft))
+        save_weights(model, self.best_weights)
 
     def best_model(self) -> Model:
         """The network with its best weights; gives logits.
@@ -254,15 +247,6 @@ class RunFolder:
         """
         with reading(self.best_weights, "delete that run and train it again with `maskgate-train fit`"):
             model.load_weights(str(self.best_weights))
-
-
-def _check_room(path: Path, model: Model) -> None:
-    """HDF5 that meets a full disk ends the process without a word (h5py 3.14), so it must not meet one."""
-    optimizer = getattr(model, "optimizer", None)  # A model that was never compiled has no such thing.
-    values = [*model.variables, *(optimizer.variables if optimizer else ())]
-    needed = sum(int(math.prod(value.shape)) * 4 + _PER_VARIABLE for value in values)
-    if shutil.disk_usage(path.parent).free < needed:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def check_same_run(run: RunFolder, settings: RunSettings) -> None:

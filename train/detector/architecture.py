@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from train.weights import load_weights
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -109,13 +111,16 @@ def load_trunk(model: Any, weights: Path) -> Any:
     Returns:
         The whole MobileNetV2, whose ``block_3_expand_relu`` is what the stem has to learn to produce
         (`train.detector.stem`).
+
+    Raises:
+        UsageError: the file is damaged or of another network.
     """
     import keras
 
     source = keras.applications.MobileNetV2(
         input_shape=(224, 224, 3), alpha=TRUNK_ALPHA, include_top=False, weights=None, name="imagenet"
     )
-    source.load_weights(str(weights))
+    load_weights(source, weights, f"MobileNetV2 alpha {TRUNK_ALPHA} without its top")
     take_over(model, source)
     # The stem ends where the expansion of block 3 ended: with that layer's scale and offset for each channel its output
     # has the spread that the trunk expects before it has learned anything.

@@ -35,7 +35,9 @@ def detector() -> None:
     "-o", "--output", "run", type=click.Path(path_type=Path, file_okay=False), required=True, help="Run folder."
 )
 @click.option("--teacher", type=_FILE, required=True, help=_TEACHER_HELP)
-@click.option("--weights", type=_FILE, required=True, help="Keras weights of MobileNetV2 alpha 0.35 without its top.")
+@click.option(
+    "--weights", type=_FILE, help="Keras weights of MobileNetV2 alpha 0.35 without its top; of no use with --start."
+)
 @click.option("--steps", type=click.IntRange(1), default=6000, show_default=True, help="Batches.")
 @click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Pictures in a batch.")
 @click.option("--size", type=click.IntRange(64), default=256, show_default=True, help="Side of the pictures, pixels.")
@@ -66,7 +68,7 @@ def fit(
     data: Path,
     run: Path,
     teacher: Path,
-    weights: Path,
+    weights: Path | None,
     steps: int,
     batch: int,
     size: int,
@@ -114,9 +116,7 @@ def fit(
 @click.option("--width", type=click.IntRange(32), default=384, show_default=True, help="Of the first input, pixels.")
 @click.option("--height", type=click.IntRange(32), default=288, show_default=True, help="Of the first input, pixels.")
 @click.option("--version", default="1", show_default=True, help="For the card.")
-@click.option(
-    "--keep", type=FiniteRange(0, 1), default=0, show_default=True, help="Share of what the run began with."
-)
+@click.option("--keep", type=FiniteRange(0, 1), default=0, show_default=True, help="Share of what the run began with.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Draws the calibration pictures; else the run's.")
 def export(
     run: Path, output: Path, data: Path, width: int, height: int, version: str, keep: float, seed: int | None
@@ -129,11 +129,13 @@ def export(
     from train.detector.export import Provenance
     from train.detector.fit import recorded_options
     from train.detector.pipeline import export_run, finished_weights
+    from train.detector.sources import check_data
 
     _check_suffix(output, ".tflite", "model")
     _check_multiple("--width", width)
     _check_multiple("--height", height)
     options = recorded_options(run)
+    check_data(options, data)
     provenance = Provenance(
         name=output.stem,
         version=version,

@@ -21,6 +21,7 @@ from train.detector.float_detector import BACKGROUND, ENLARGE, LEVELS, decoding
 from train.detector.input_sizes import input_size, signature_name, sizes_of
 from train.files import write_outputs
 from train.safety import check_file
+from train.weights import load_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +76,7 @@ def finished_network(weights: Path, size: tuple[int, int], line: Line) -> Any:
     import keras
 
     network = build(size)
-    network.load_weights(str(weights))
+    load_weights(network, weights, "this network")
     kernel, bias = network.get_layer("score").get_weights()
     kernel, bias = kernel * line.scale, bias * line.scale + line.shift
     # Logits far below zero would take nearly all of the 256 steps: what is sure either way is cut off where the

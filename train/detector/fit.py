@@ -15,9 +15,11 @@ from train.detector.fake_quantisation import check_backend
 from train.detector.feeder import Feeder
 from train.detector.material import gather
 from train.detector.soft_labels import SoftLabels
+from train.detector.sources import made_of
 from train.detector.stem import imitate
 from train.detector.trainer import CHECKPOINT, FitOptions, Trainer
-from train.files import claimed, replacing, write_output
+from train.files import claimed, write_output
+from train.weights import load_weights, save_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,13 +44,13 @@ _SHOWN: Final = (288, 384)
 """Height and width in pixels at which photos are shown to measure how large activations get."""
 
 
-def fit(data: Path, teacher: Path, weights: Path, run: Path, options: FitOptions) -> Path:
+def fit(data: Path, teacher: Path, weights: Path | None, run: Path, options: FitOptions) -> Path:
     """Trains a detector.
 
     Args:
         data: the folder of MANIFEST.csv.
         teacher: YuNet's .onnx file.
-        weights: Keras weights of MobileNetV2 alpha 0.35 without its top.
+        weights: Keras weights of MobileNetV2 alpha 0.35 without its top, needed where the options name no others.
         run: folder for the results; a run that was interrupted goes on where its last checkpoint was.
         options: see `FitOptions`.
 
@@ -56,23 +58,31 @@ def fit(data: Path, teacher: Path, weights: Path, run: Path, options: FitOptions
         The file of averaged weights.
 
     Raises:
-        UsageError: the folder holds a run with other options or something else, the data lacks what is learned from, or
-            `as_int8` is asked of another backend than TensorFlow.
+        UsageError: the folder holds a run with other options or sources, or something else, there are no first weights,
+            the data lacks what is learned from, or `as_int8` is asked of another backend than TensorFlow.
         UnavailableError: another process trains in this folder.
     """
     if options.as_int8:
         check_backend()
-    _check_folder(run, options)
+    first = options.start or weights
+    if first is None:
+        raise UsageError("--weights: give the file of ImageNet weights to begin with, or others with --start")
     with claimed(run):
-        return _fit(data, teacher, weights, run, options)
+        sources = made_of(data, teacher, None if options.start else first)
+        _check_folder(run, options, sources)
+        return _fit(data, teacher, first, run, options, sources)
 
 
-def _fit(data: Path, teacher: Path, weights: Path, run: Path, options: FitOptions) -> Path:
+def _fit(data: Path, teacher: Path, first: Path, run: Path, options: FitOptions, sources: dict[str, str]) -> Path:
     from train.detector.traps import load_traps
 
+    trainer = Trainer(options, run)
+    # Before the data, which takes minutes: what is wrong with one of these files is told at once.
+    resumed = trainer.resume()
+    imagenet = None if resumed else _take_weights(trainer, first)
+    traps = load_traps(options.traps) if options.traps else []
     material = gather(data, "train", teacher, run.parent / "detector-cache", options.objects, options.face_free)
     _check_material(material, data)
-    traps = load_traps(options.traps) if options.traps else []
     log.info(
         "%d photos, %d without a face, %d faces, %d heads, %d objects, %d traps",
         *(
@@ -80,11 +90,11 @@ def _fit(data: Path, teacher: Path, weights: Path, run: Path, options: FitOption
             for each in (material.scenes, material.empty, material.faces, material.heads, material.objects, traps)
         ),
     )
-    trainer = Trainer(options, run)
-    if trainer.resume():
+    if resumed:
         log.info("going on from step %d", trainer.step)
     else:
-        _begin(trainer, material, weights, run)
+        write_output(run / _OPTIONS_FILE, json.dumps(_as_json(options) | sources, indent=1) + "\n")
+        _begin(trainer, material, imagenet)
     if options.as_int8:
         trainer.compute_as_int8(training_batches(data, _SHOWN))
     soft = SoftLabels(teacher, options.teacher_share) if options.teacher_share else None
@@ -93,7 +103,7 @@ def _fit(data: Path, teacher: Path, weights: Path, run: Path, options: FitOption
 
 
 def recorded_options(run: Path) -> dict[str, Any]:
-    """What a run was made with: `FitOptions` as JSON.
+    """What a run was made with: `FitOptions` as JSON, and its sources (`made_of`) unless an earlier version made it.
 
     Raises:
         UsageError: the folder holds no run of the detector.
@@ -121,11 +131,14 @@ def _as_json(options: FitOptions) -> dict[str, Any]:
     return dict(json.loads(json.dumps(asdict(options), default=str)))
 
 
-def _check_folder(run: Path, options: FitOptions) -> None:
-    """Refuses a folder that holds anything but a run with these options; command and feeders may be others."""
+def _check_folder(run: Path, options: FitOptions, sources: dict[str, str]) -> None:
+    """Refuses a folder that holds anything but a run with these options and sources.
+
+    Command and feeders may be others; of its sources a run of an earlier version does not tell.
+    """
     if (run / _OPTIONS_FILE).exists():
-        there, now = recorded_options(run), _as_json(options)
-        names = sorted((there.keys() | now.keys()) - {"command", "feeders"})
+        there, now = recorded_options(run), _as_json(options) | sources
+        names = sorted((there.keys() | now.keys()) - {"command", "feeders"} - (sources.keys() - there.keys()))
         other = [
             f"{name} ({there.get(name)}, now {now.get(name)})" for name in names if there.get(name) != now.get(name)
         ]
@@ -143,14 +156,22 @@ def _check_material(material: Material, data: Path) -> None:
         raise UsageError(f"the train part of {data} has no {', no '.join(missing)}")
 
 
-def _begin(trainer: Trainer, material: Material, weights: Path, run: Path) -> None:
-    """Records the options, and keeps the network's first weights in a checkpoint: the stem's lesson takes a while."""
+def _take_weights(trainer: Trainer, first: Path) -> Any:
+    """Gives the network its first weights.
+
+    Returns:
+        MobileNetV2 with its ImageNet weights, or None if these are not where the network begins.
+    """
+    if trainer.options.start:
+        load_weights(trainer.model, first, "the detector")
+        return None
+    return load_trunk(trainer.model, first)
+
+
+def _begin(trainer: Trainer, material: Material, imagenet: Any) -> None:
+    """Keeps the network's first weights in a checkpoint: the stem's lesson takes a while."""
     options = trainer.options
-    write_output(run / _OPTIONS_FILE, json.dumps(_as_json(options), indent=1) + "\n")
-    if options.start:
-        trainer.model.load_weights(str(options.start))
-    else:
-        imagenet = load_trunk(trainer.model, weights)
+    if not options.start:
         with Feeder(material, options.size, options.batch, options.seed + 1, options.mix) as feeder:
             imitate(trainer.model, imagenet, feeder, options.stem_steps)
     trainer.begin_average()
@@ -177,6 +198,5 @@ def _loop(trainer: Trainer, material: Material, traps: list[Cutout], soft: SoftL
 
 
 def _save_average(trainer: Trainer, run: Path) -> Path:
-    with replacing(run / AVERAGE_FILE) as draft:
-        trainer.average.save_weights(str(draft))
+    save_weights(trainer.average, run / AVERAGE_FILE)
     return run / AVERAGE_FILE

@@ -25,7 +25,8 @@ from train.detector.metrics import curve
 from train.detector.rivals import contenders
 from train.detector.support import fit_support
 from train.detector.traps import mine, save_traps
-from train.files import check_output, replacing
+from train.files import check_output
+from train.weights import check_room, load_weights, save_weights
 
 if TYPE_CHECKING:
     from edge.vision.decoding import Support
@@ -54,10 +55,7 @@ def _network(weights: Path) -> Any:
         UsageError: the file is damaged or of another network.
     """
     network = build()
-    try:
-        network.load_weights(str(weights))
-    except (OSError, KeyError, ValueError) as error:
-        raise UsageError(f"{weights} holds no weights of this network: {error}") from error
+    load_weights(network, weights, "this network")
     return network
 
 
@@ -100,6 +98,7 @@ def finished_weights(run: Path, start: str | None, keep: float) -> Path:
     # Two exports of one run, of the small file and the large one say, may be under way: each has a draft of its own.
     with TemporaryDirectory(prefix=".draft-", dir=run) as folder:
         draft = Path(folder) / path.name
+        check_room(path, after)
         after.save_weights(str(draft))
         draft.replace(path)
     return path
@@ -219,8 +218,7 @@ def thaw_file(model: Path, output: Path, data: Path, size: tuple[int, int]) -> N
 
     check_output(output, model)
     network = thaw(model, export.training_batches(data, size), recorded_line(model))
-    with replacing(output) as draft:
-        network.save_weights(str(draft))
+    save_weights(network, output)
 
 
 def evaluate_file(

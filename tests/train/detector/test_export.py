@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 pytest.importorskip("tensorflow", reason="the training side needs the extra `train`")
 
-from edge.errors import ModelError
+from edge.errors import ModelError, UsageError
 from edge.vision.decoding import Support
 from train.detector import export, pipeline
 from train.detector.architecture import build, output_names
@@ -139,3 +139,21 @@ def test_a_seed_draws_other_calibration_pictures_and_is_in_the_card(run: Path, m
     training = json.loads(output.with_suffix(".json").read_text())["training"]
     assert training["seed"] == 65
     assert training["command"].endswith("--seed 7")
+
+
+def test_a_run_is_exported_with_the_data_that_it_learned_from(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "compare", lambda *_: {"float": _FIGURES, "int8": _FIGURES})
+    monkeypatch.setattr("train.detector.evaluate.table", lambda _: "")
+    files = {"manifest_sha256": run / "MANIFEST.csv", "annotations_sha256": run / "detection" / "annotations.json"}
+    (run / "detection").mkdir()
+    for path in files.values():
+        path.write_text(path.name)
+    sources = {name: hashlib.sha256(path.name.encode()).hexdigest() for name, path in files.items()}
+    (run / "options.json").write_text(json.dumps({"seed": 65, "start": None, "command": "fit", **sources}))
+    line = ["export", str(run), "-o", str(run.parent / "face_detector.tflite"), "--data", str(run)]
+    CliRunner().invoke(detector, line, catch_exceptions=False, standalone_mode=False)
+    for path in files.values():
+        path.write_text("other")
+        with pytest.raises(UsageError, match=f"^{path} is not what the run learned from: give that with --data"):
+            CliRunner().invoke(detector, line, catch_exceptions=False, standalone_mode=False)
+        path.write_text(path.name)

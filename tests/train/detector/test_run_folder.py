@@ -14,8 +14,9 @@ from click.testing import CliRunner
 
 tf = pytest.importorskip("tensorflow", reason="the training side needs the extra `train`")
 
-from edge.errors import UsageError  # noqa: E402
+from edge.errors import ModelError, UsageError  # noqa: E402
 from train.detector import fit as fitting  # noqa: E402
+from train.detector.architecture import build, load_trunk  # noqa: E402
 from train.detector.cli import detector  # noqa: E402
 from train.detector.feeder import Batch  # noqa: E402
 from train.detector.fit import averaged_weights, fit, recorded_options  # noqa: E402
@@ -43,9 +44,22 @@ class _Feeder:
         return Batch(np.full((1, 64, 64, 3), 90, np.uint8), none, none, np.ones((1, 4), np.float32))
 
 
+_SOURCES = {
+    "manifest_sha256": "data/MANIFEST.csv",
+    "annotations_sha256": "data/detection/annotations.json",
+    "teacher_sha256": "yunet.onnx",
+    "weights_sha256": "imagenet.h5",
+}
+"""The files in the current folder of the tests below, and what `options.json` calls their digests."""
+
+
 @pytest.fixture
-def lessons(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def lessons(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Stands in for the data and the ImageNet weights; holds the steps of each first lesson of the stem."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("sources"))
+    Path("data", "detection").mkdir(parents=True)
+    for name in _SOURCES.values():
+        Path(name).write_text(name)
     taken: list[int] = []
     some: list[Any] = [None]
     material = SimpleNamespace(
@@ -175,12 +189,68 @@ def test_the_folders_of_objects_and_of_pictures_without_a_face_are_read(
     options |= {"--size": 64, "--objects": objects, "--face-free": face_free}
     words = [str(word) for option in options.items() for word in option]
 
-    done = CliRunner().invoke(detector, ["fit", str(tmp_path), *words], catch_exceptions=False)
+    done = CliRunner().invoke(detector, ["fit", "data", *words], catch_exceptions=False)
 
     assert done.exit_code == 0, done.output
     assert asked[0][-2:] == (objects, face_free)
     recorded = recorded_options(tmp_path / "run")
     assert (recorded["objects"], recorded["face_free"]) == (str(objects), str(face_free))
+
+
+@pytest.mark.parametrize("name", _SOURCES)
+def test_a_run_of_other_sources_is_not_gone_on_with(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lessons: list[int]
+) -> None:
+    monkeypatch.setattr(Trainer, "learn", _count)
+    _fit(tmp_path)
+    assert _fit(tmp_path) == averaged_weights(tmp_path)
+    Path(_SOURCES[name]).write_text("other")
+    with pytest.raises(UsageError, match=rf"holds a run with other options: {name} \(\w+, now \w+\); give another -o"):
+        _fit(tmp_path)
+
+
+def test_a_run_of_an_earlier_version_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lessons: list[int]
+) -> None:
+    _interrupted(tmp_path, monkeypatch)
+    path = tmp_path / "options.json"
+    recorded = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in recorded.items() if name not in _SOURCES}))
+    monkeypatch.setattr(Trainer, "learn", _count)
+    assert _fit(tmp_path) == averaged_weights(tmp_path)
+    assert lessons == [_OPTIONS.stem_steps]
+
+
+@pytest.mark.parametrize("name", ["broken.weights.h5", "broken.txt"])
+def test_weights_that_do_not_fit_are_told_before_the_data_is_read(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lessons: list[int]
+) -> None:
+    Path(name).write_bytes(b"weights")
+    monkeypatch.setattr(fitting, "gather", lambda *_: pytest.fail("the data is read"))
+    with pytest.raises(UsageError, match=rf"^{name} holds no weights of the detector: [^\n]+$"):
+        _fit(tmp_path / "run", replace(_OPTIONS, start=Path(name)))
+    assert not (tmp_path / "run").exists(), "the right file may be given"
+
+
+def test_what_the_trunk_cannot_begin_with_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "broken.weights.h5"
+    path.write_bytes(b"weights")
+    with pytest.raises(UsageError, match=f"^{path} holds no weights of MobileNetV2 alpha 0.35 without its top: "):
+        load_trunk(build(), path)
+
+
+def test_a_run_begins_with_one_file_of_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lessons: list[int]
+) -> None:
+    with pytest.raises(UsageError, match=r"^--weights: give the file of ImageNet weights .* --start$"):
+        fit(Path("data"), Path("yunet.onnx"), None, tmp_path / "run", _OPTIONS)
+    build().save_weights("start.weights.h5")
+    monkeypatch.setattr(Trainer, "learn", _count)
+    line = f"fit data -o {tmp_path / 'run'} --teacher yunet.onnx --start start.weights.h5 --steps 1 --size 64"
+    CliRunner().invoke(detector, line.split(), catch_exceptions=False, standalone_mode=False)
+    recorded = recorded_options(tmp_path / "run")
+    assert _SOURCES.keys() - recorded.keys() == {"weights_sha256"}
+    assert lessons == []
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", '{"steps": 1}'], ids=["none", "broken", "a list", "no seed"])
