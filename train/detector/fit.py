@@ -61,6 +61,7 @@ def fit(data: Path, teacher: Path, weights: Path | None, run: Path, options: Fit
         UsageError: the folder holds a run with other options or sources, or something else, there are no first weights,
             the data lacks what is learned from, or `as_int8` is asked of another backend than TensorFlow.
         UnavailableError: another process trains in this folder.
+        ModelError: the network diverged; the folder keeps what it was at the last checkpoint.
     """
     if options.as_int8:
         check_backend()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from edge.errors import UsageError
+from edge.errors import ModelError, UsageError
 from train.arrays import read_arrays
 from train.detector.architecture import build
 from train.detector.loss import DetectorLoss
@@ -122,7 +123,13 @@ class Trainer:
         return True
 
     def save(self) -> None:
-        """Writes a checkpoint."""
+        """Writes a checkpoint.
+
+        Raises:
+            ModelError: the network has diverged; the checkpoint before stays.
+        """
+        if not all(np.isfinite(weight).all() for weight in [*self.model.get_weights(), *self.average.get_weights()]):
+            raise self._diverged("a weight")
         values = {f"{number:04}": np.asarray(variable) for number, variable in enumerate(self._kept())}
         with replacing(self._file) as draft:
             np.savez(draft, **values)  # type: ignore[arg-type]
@@ -150,12 +157,24 @@ class Trainer:
 
         Returns:
             Score loss and box loss.
+
+        Raises:
+            ModelError: the network has diverged.
         """
         targets = (batch.faces, batch.ignored, batch.certainty)
         costs = self._learner.train_on_batch(batch.pixels, targets, return_dict=True)
+        losses = float(costs["score"]), float(costs["box"])
+        if not all(map(math.isfinite, losses)):
+            raise self._diverged("the loss")
         if self.step % _AVERAGE_EVERY == 0:
             self._follow()
-        return float(costs["score"]), float(costs["box"])
+        return losses
+
+    def _diverged(self, what: str) -> ModelError:
+        return ModelError(
+            f"step {self.step}: {what} is no finite number, the network has diverged; {self._file.parent} keeps what it"
+            " was at the last checkpoint. Begin anew at a lower --rate, with another -o"
+        )
 
     def _follow(self) -> None:
         """Brings the running average nearer to the present weights; the more quickly, the fewer steps it has seen."""

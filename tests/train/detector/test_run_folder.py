@@ -253,6 +253,17 @@ def test_a_run_begins_with_one_file_of_weights(
     assert lessons == []
 
 
+@pytest.mark.parametrize(("steps", "what"), [(1, "a weight"), (10, "the loss")])
+def test_a_network_that_has_diverged_leaves_what_was_kept_before(
+    steps: int, what: str, tmp_path: Path, lessons: list[int]
+) -> None:
+    with pytest.raises(ModelError, match=rf"{what} is no finite number, .* lower --rate, with another -o"):
+        _fit(tmp_path, replace(_OPTIONS, steps=steps, rate=float("nan")))
+    assert not (tmp_path / "average.weights.h5").exists()
+    with np.load(tmp_path / "checkpoint.npz") as stored:
+        assert all(np.isfinite(stored[name]).all() for name in stored.files)
+
+
 @pytest.mark.parametrize("text", [None, "{", "[]", '{"steps": 1}'], ids=["none", "broken", "a list", "no seed"])
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path, text: str | None) -> None:
     if text is not None:
