@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,6 +19,8 @@ from numpy.typing import NDArray
 
 from edge.errors import ImageError, UsageError
 from edge.vision.geometry import Image
+from fuzz.pictures import damaged_animation
+from support.components import ROOT
 from train.detector import material, teacher
 from train.detector.boxes import BARE, INCORRECT, MASK
 from train.detector.data import Photo, decode, read_backgrounds, read_face_free, read_faces, read_photos
@@ -227,6 +231,21 @@ def test_a_folder_of_further_pictures_without_a_face(tmp_path: Path) -> None:
     assert not any(len(photo.boxes) for photo in found)
     with pytest.raises(UsageError, match=r"holds no picture \(.bmp"):
         read_backgrounds(tmp_path / "c")
+
+
+def test_a_damaged_second_frame_of_a_picture_without_a_face_does_not_crash(tmp_path: Path) -> None:
+    (tmp_path / "animated.png").write_bytes(damaged_animation())
+    program = "import sys, pathlib\nfrom train.detector.data import read_backgrounds\n"
+    program += "(photo,) = read_backgrounds(pathlib.Path(sys.argv[1]))\nprint(photo.pixels().shape)"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "(8, 8, 3)\n"), ended.stderr
 
 
 def test_further_pictures_without_a_face_are_background(
