@@ -17,6 +17,7 @@ from train.detector.material import gather
 from train.detector.soft_labels import SoftLabels
 from train.detector.sources import made_of
 from train.detector.stem import imitate
+from train.detector.teacher import CACHE_FOLDER
 from train.detector.trainer import CHECKPOINT, FitOptions, Trainer
 from train.files import claimed, write_output
 from train.weights import load_weights, save_weights
@@ -68,6 +69,8 @@ def fit(data: Path, teacher: Path, weights: Path | None, run: Path, options: Fit
     first = options.start or weights
     if first is None:
         raise UsageError("--weights: give the file of ImageNet weights to begin with, or others with --start")
+    if run.resolve() == (run.parent / CACHE_FOLDER).resolve():  # The two are locked, and one would wait for the other.
+        raise UsageError(f"{run} is where the answers of the teacher are kept; give another -o")
     with claimed(run):
         sources = made_of(data, teacher, None if options.start else first)
         _check_folder(run, options, sources)
@@ -82,7 +85,7 @@ def _fit(data: Path, teacher: Path, first: Path, run: Path, options: FitOptions,
     resumed = trainer.resume()
     imagenet = None if resumed else _take_weights(trainer, first)
     traps = load_traps(options.traps) if options.traps else []
-    material = gather(data, "train", teacher, run.parent / "detector-cache", options.objects, options.face_free)
+    material = gather(data, "train", teacher, run.parent / CACHE_FOLDER, options.objects, options.face_free)
     _check_material(material, data)
     log.info(
         "%d photos, %d without a face, %d faces, %d heads, %d objects, %d traps",

@@ -24,6 +24,7 @@ from train.detector.measure import Contender, all_faces, answers, find, with_all
 from train.detector.metrics import curve
 from train.detector.rivals import contenders
 from train.detector.support import fit_support
+from train.detector.teacher import CACHE_FOLDER
 from train.detector.traps import mine, save_traps
 from train.files import check_output
 from train.weights import check_room, load_weights, save_weights
@@ -180,7 +181,7 @@ def mine_run(run: Path, output: Path, data: Path, teacher: Path, size: tuple[int
 
     check_output(output)
     contender = float_contender(run if run.is_file() else averaged_weights(run), size, Line())
-    material = gather(data, "train", teacher, run.parent / "detector-cache")
+    material = gather(data, "train", teacher, run.parent / CACHE_FOLDER)
     patches = mine(contender.make(min_score), material.scenes + material.empty)
     save_traps(patches, output)
     return len(patches)

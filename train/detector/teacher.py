@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+CACHE_FOLDER: Final = "detector-cache"
+"""Where the answers are kept, beside the runs that need them."""
+
 LONG_SIDES: Final = (480, 640, 960)
 """The teacher looks at each photo at these sizes, in pixels; small photos are enlarged, which finds small faces."""
 

@@ -240,6 +240,11 @@ def test_what_the_trunk_cannot_begin_with_is_told(tmp_path: Path) -> None:
         load_trunk(build(), path)
 
 
+def test_the_folder_of_the_teachers_answers_is_no_run(tmp_path: Path, lessons: list[int]) -> None:
+    with pytest.raises(UsageError, match="detector-cache is where the answers of the teacher are kept"):
+        _fit(tmp_path / "detector-cache")
+
+
 def test_a_run_begins_with_one_file_of_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lessons: list[int]
 ) -> None:
