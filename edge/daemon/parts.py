@@ -159,9 +159,5 @@ def _snapshots(settings: Settings, views: Views, topics: Topics) -> Snapshots | 
 
 def _folder(settings: FolderSource, clock: Clock, outbox: Outbox) -> Folder:
     folder = Folder(settings, clock.monotonic)
-    recorded = {file.claim for file in outbox.files(folder.name)}
-    try:
-        folder.recover(frozenset(recorded))
-    except OSError as error:
-        raise ConfigError(f"sources: {folder.name}: {settings.path} cannot be used: {error.strerror}") from error
+    folder.begin(lambda: frozenset(file.claim for file in outbox.files(settings.name)))
     return folder

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import stat
 import threading
 from collections import deque
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,13 +19,13 @@ from typing import Literal
 
 import inotify_simple
 
-from edge.errors import ImageError, UnavailableError
+from edge.errors import ConfigError, ImageError, UnavailableError
 from edge.plain import shown
 from edge.settings import DONE, FAILED, PROCESSING, FolderSource
 from edge.sources import Monotonic, SourceState, Wake
-from edge.sources.names import UNFINISHED, Claim, complete_records, free_name
+from edge.sources.names import Claim, complete_records, put_away
 from edge.sources.ownership import Ownership
-from edge.sources.readiness import DONE_WRITING, WRITING, FileFacts, Readiness, is_left_alone
+from edge.sources.readiness import FileFacts, Readiness, events_of, is_file, is_left_alone
 from edge.vision.geometry import Image
 from edge.vision.image import decode, read_bytes
 
@@ -73,6 +73,23 @@ class Folder:
         self._error: str | None = None
         self._claim_error: str | None = None
         self._scanned = False
+        self._finished: Callable[[], frozenset[str]] | None = None
+        """Set while the folder has not been usable since the start."""
+
+    def begin(self, finished: Callable[[], frozenset[str]]) -> None:
+        """`recover`s with what `finished` says then; while the disk does not let it, `watch` tries that again.
+
+        Raises:
+            ConfigError: what is there is no folder.
+            UnavailableError: see `recover`.
+        """
+        try:
+            self.recover(finished())
+        except (FileExistsError, NotADirectoryError) as error:
+            raise ConfigError(f"sources: {self.name}: {self._inbox} cannot be used: {error.strerror}") from error
+        except OSError as error:
+            self._finished = finished
+            self._fail(error)
 
     # The source's thread
 
@@ -80,29 +97,18 @@ class Folder:
         """Wakes the pipeline when a writer has closed or moved a file, and every `SCAN_EVERY_S` in any case."""
         while not stop.is_set():
             try:
+                if self._finished is not None:
+                    self.recover(self._finished())
+                    self._finished = None
                 self._make_folders()
                 with ExitStack() as stack:
-                    notify = self._subscribe(stack)
+                    notify = events_of(self._inbox, stack)
                     self._scan()
                     wake()
                     self._wait_for_files(notify, stop, wake)
-            except OSError as error:
-                self._fail(f"{self._inbox}: {error.strerror}")
+            except (OSError, UnavailableError) as error:
+                self._fail(error)
                 stop.wait(SCAN_EVERY_S)
-            except UnavailableError as error:
-                self._fail(str(error))
-                stop.wait(SCAN_EVERY_S)
-
-    def _subscribe(self, stack: ExitStack) -> inotify_simple.INotify | None:
-        """Events of the folder, or None where the system has none to give: then scanning alone must do."""
-        try:
-            notify = stack.enter_context(inotify_simple.INotify())
-            notify.add_watch(self._inbox, DONE_WRITING | WRITING | _FLAGS.MOVE_SELF | _FLAGS.ONLYDIR)
-        except OSError as error:
-            log.info("source %s: no events of this folder (%s); it is looked at every %.0f s", self.name,
-                     error.strerror, SCAN_EVERY_S)  # fmt: skip
-            return None
-        return notify
 
     def _wait_for_files(self, notify: inotify_simple.INotify | None, stop: threading.Event, wake: Wake) -> None:
         scanned_at = self._clock()
@@ -137,7 +143,7 @@ class Folder:
     def _list(self) -> dict[str, FileFacts]:
         with os.scandir(self._inbox) as entries:
             facts = {entry.name: _facts(entry) for entry in entries if not is_left_alone(entry.name)}
-        return {name: each for name, each in facts.items() if each is not None and _is_file(each.mode)}
+        return {name: each for name, each in facts.items() if each is not None and is_file(each.mode)}
 
     # The pipeline's thread
 
@@ -157,10 +163,10 @@ class Folder:
             complete_records(target)
         os.utime(self._inbox / PROCESSING)
         begun_ns = (self._inbox / PROCESSING).stat().st_ctime_ns
-        with suppress(OSError):  # a folder that cannot be listed is no reason not to start: `watch` reports it as lost
-            self._files = Readiness(self._list(), begun_ns)
         left = sorted(path.name for path in (self._inbox / PROCESSING).iterdir())
         self._claimed.extend(claim for claim in left if claim not in finished)
+        with suppress(OSError):  # a folder that cannot be listed is no reason not to start: `watch` reports it as lost
+            self._files = Readiness(self._list(), begun_ns)
 
     def _make_folders(self) -> bool:
         """Those inside; an inbox that is away, an unmounted disk perhaps, is not made anew in its place.
@@ -182,7 +188,7 @@ class Folder:
             if name is None:
                 return None
             try:
-                if not _is_file((self._inbox / name).lstat().st_mode):
+                if not is_file((self._inbox / name).lstat().st_mode):
                     continue
             except OSError:
                 continue  # taken away again by whoever put it there, or with the folder, which the next scan finds out
@@ -241,22 +247,27 @@ class Folder:
             False if it is not in .processing/ any more: a run that was killed right after had moved it.
 
         Raises:
-            OSError: it cannot be moved now.
+            OSError: it cannot be moved now, or the folder is away.
         """
-        if not os.path.lexists(self._inbox / PROCESSING / claim):
+        if not self._is_claimed(claim):
             return False
         target = self._inbox / (FAILED if failed else DONE)
-        target.mkdir(exist_ok=True)
-        name = free_name(target, Claim.parse(claim).name)
-        unfinished = target / f".{name}{UNFINISHED}"
-        unfinished.write_text(record + "\n", encoding="utf-8")
-        (self._inbox / PROCESSING / claim).rename(target / name)
-        unfinished.rename(target / f"{name}.json")
+        put_away(self._inbox / PROCESSING / claim, target, Claim.parse(claim).name, record)
         return True
 
     def delete(self, claim: str) -> None:
-        """Deletes a published file."""
-        (self._inbox / PROCESSING / claim).unlink(missing_ok=True)
+        """Deletes a published file; raises OSError like `finish`."""
+        if self._is_claimed(claim):
+            (self._inbox / PROCESSING / claim).unlink()
+
+    def _is_claimed(self, claim: str) -> bool:
+        """Raises OSError where that cannot be known: a file on a disk that is away is still to be dealt with."""
+        try:
+            (self._inbox / PROCESSING / claim).lstat()
+        except FileNotFoundError:
+            (self._inbox / PROCESSING).lstat()
+            return False
+        return True
 
     def close(self) -> None:
         """Leaves the folder to others."""
@@ -271,11 +282,12 @@ class Folder:
                 state = "waiting"
             return SourceState(state, self._frames, 0, self._last_frame_at, error)
 
-    def _fail(self, error: str) -> None:
+    def _fail(self, error: OSError | UnavailableError) -> None:
+        problem = f"{self._inbox}: {error.strerror}" if isinstance(error, OSError) else str(error)
         with self._lock:
-            if error != self._error:
-                log.warning("source %s: %s", self.name, error)
-            self._error = error
+            if problem != self._error:
+                log.warning("source %s: %s", self.name, problem)
+            self._error = problem
 
 
 def _facts(entry: os.DirEntry[str]) -> FileFacts | None:
@@ -285,7 +297,3 @@ def _facts(entry: os.DirEntry[str]) -> FileFacts | None:
     except FileNotFoundError:
         return None
     return FileFacts(found.st_mode, found.st_nlink, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
-def _is_file(mode: int) -> bool:
-    return stat.S_ISREG(mode) or stat.S_ISLNK(mode)

@@ -65,6 +65,16 @@ def free_name(folder: Path, name: str) -> str:
     return numbered(free)
 
 
+def put_away(path: Path, folder: Path, name: str, record: str) -> None:
+    """Moves a file into `folder`, its record beside it; what a kill cuts in half `complete_records` puts right."""
+    folder.mkdir(exist_ok=True)
+    name = free_name(folder, name)
+    unfinished = folder / f".{name}{UNFINISHED}"
+    unfinished.write_text(record + "\n", encoding="utf-8")
+    path.rename(folder / name)
+    unfinished.rename(folder / f"{name}.json")
+
+
 def complete_records(folder: Path) -> None:
     """Puts the records in place whose pictures a killed run had moved, and drops those whose pictures it had not."""
     for unfinished in folder.glob(f".*{UNFINISHED}"):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import stat
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import inotify_simple
+
+log = logging.getLogger(__name__)
 
 SETTLED_AFTER_S = 1.0
 CLAIM_AFTER_CLOSE_S = 0.3
@@ -30,6 +35,11 @@ class FileFacts:
     size: int
     modified_ns: int
     changed_ns: int
+
+
+def is_file(mode: int) -> bool:
+    """Whether it is something to take: a symbolic link is, and gets a record that says why it is not followed."""
+    return stat.S_ISREG(mode) or stat.S_ISLNK(mode)
 
 
 def is_left_alone(name: str) -> bool:
@@ -113,3 +123,14 @@ class Readiness:
         if not is_open and facts == self._untouched.get(name):
             return True
         return unchanged_s >= (OPEN_SETTLED_AFTER_S if is_open else SETTLED_AFTER_S)
+
+
+def events_of(folder: Path, stack: ExitStack) -> inotify_simple.INotify | None:
+    """Those of a folder, until `stack` ends; None where the system has none to give: then scanning alone must do."""
+    try:
+        notify = stack.enter_context(inotify_simple.INotify())
+        notify.add_watch(folder, DONE_WRITING | WRITING | _FLAGS.MOVE_SELF | _FLAGS.ONLYDIR)
+    except OSError as error:
+        log.info("%s: no events of this folder (%s); it is looked at now and again", folder, error.strerror)
+        return None
+    return notify

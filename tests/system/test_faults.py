@@ -18,7 +18,7 @@ from edge.outbox import Entry, Outbox
 from support.broker import Mosquitto, Subscriber, subscribed
 from support.components import eventually, require, require_program
 from support.daemon import running, write_config
-from support.disk import fill, small_disk
+from support.disk import fill, remount, small_disk
 from support.messages import an_event
 from support.notify import NotifySocket
 
@@ -155,6 +155,29 @@ def test_a_folder_that_becomes_read_only_is_told_of_and_taken_up_again(
         "before.jpg",
         "during.jpg",
     ]
+
+
+def test_a_disk_that_is_read_only_from_the_start_keeps_no_camera_from_work_and_its_folder_comes_back(
+    tmp_path: Path, broker: Mosquitto, disk: Path, pictures: Path
+) -> None:
+    """What an SD card does when it wears out, with the sample configuration: state and inbox are on one disk."""
+    inbox = disk / "inbox"
+    inbox.mkdir()
+    shutil.copy(pictures / "bare.jpg", inbox / "waits.jpg")
+    config = write_config(tmp_path, broker.port, DEMO, INBOX.format(path=inbox))
+    config.write_text(config.read_text().replace(str(tmp_path / "state"), str(disk)))
+    remount(disk, "ro")
+
+    with subscribed(tmp_path, broker.port) as subscriber, running(config) as daemon:
+        subscriber.wait_for("/event", 2, 40)
+        eventually(lambda: last_state(subscriber) == "degraded")
+        source = subscriber.received("/status")[-1].json()["sources"][1]
+        assert (source["state"], source["error"]) == ("waiting", f"{inbox}: Read-only file system")
+        assert daemon.poll() is None
+
+        remount(disk, "rw")
+        assert [record.json()["path"] for record in subscriber.wait_for("/image", 1, 30)] == ["waits.jpg"]
+        eventually((inbox / "done" / "waits.jpg.json").exists, 30)
 
 
 NOBODY = 65534

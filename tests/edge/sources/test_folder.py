@@ -18,7 +18,8 @@ from pathlib import Path
 import cv2
 import pytest
 
-from edge.errors import UnavailableError
+from edge.daemon.worker import Worker
+from edge.errors import ConfigError, UnavailableError
 from edge.settings import FolderSource
 from edge.sources import folder as folder_module
 from edge.sources import ownership
@@ -27,6 +28,7 @@ from edge.sources.folder import Dropped, Folder
 from edge.sources.names import free_name
 from edge.vision.geometry import Image
 from support.components import ROOT, eventually, require
+from support.disk import remount, small_disk
 
 
 class Watch:
@@ -436,6 +438,67 @@ def test_a_folder_that_cannot_be_listed_at_the_start_is_lost_until_it_can(
         watch = Watch(inbox)
     with watch.watching():
         assert watch.next_in_time().name == "a.jpg"
+
+
+@pytest.fixture
+def read_only(tmp_path: Path, jpeg: bytes) -> Iterator[Path]:
+    """An inbox on a disk of its own, in which two files were claimed before it became read-only."""
+    with small_disk(tmp_path / "disk", "2m") as disk:
+        inbox = disk / "inbox"
+        (inbox / ".processing").mkdir(parents=True)
+        for name in ("begun.jpg", "recorded.jpg"):
+            (inbox / ".processing" / name).write_bytes(jpeg)
+        remount(disk, "ro")
+        yield inbox
+
+
+def test_a_folder_that_cannot_be_written_to_at_the_start_is_tried_again(
+    read_only: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_module, "SCAN_EVERY_S", 0.1)
+    recorded = {"recorded.jpg", "ended meanwhile.jpg"}
+    folder = Folder(FolderSource(kind="folder", name="inbox", path=read_only), lambda: 0.0)
+
+    folder.begin(lambda: frozenset(recorded))
+
+    told = f"{read_only}: Read-only file system"
+    assert (folder.state().state, folder.state().error) == ("waiting", told)
+    with Worker("source inbox", lambda stop: folder.watch(stop, lambda: None), 5):
+        time.sleep(0.3)
+        assert (folder.take(), folder.state().error) == (None, told)
+        recorded.discard("ended meanwhile.jpg")
+        remount(read_only.parent, "rw")
+        eventually(lambda: folder.state().state == "ok")
+        taken = folder.take()
+        assert taken is not None
+        assert (taken.name, folder.take()) == ("begun.jpg", None)
+    folder.close()
+
+
+def test_a_path_that_is_no_folder_is_a_mistake_of_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "inbox").touch()
+    for path in (tmp_path / "inbox", tmp_path / "inbox" / "deeper"):
+        folder = Folder(FolderSource(kind="folder", name="inbox", path=path), lambda: 0.0)
+        with pytest.raises(ConfigError, match=f"sources: inbox: {path} cannot be used: "):
+            folder.begin(frozenset)
+
+
+@pytest.mark.parametrize("end", [lambda folder: folder.finish("a.jpg", failed=False, record="{}"),
+                                 lambda folder: folder.delete("a.jpg")], ids=["moved", "deleted"])  # fmt: skip
+def test_a_recorded_file_is_not_taken_for_ended_while_its_folder_is_away(
+    watch: Watch, jpeg: bytes, tmp_path: Path, end: Callable[[Folder], object]
+) -> None:
+    with watch.watching():
+        (watch.inbox / "a.jpg").write_bytes(jpeg)
+        watch.next()
+    watch.inbox.rename(tmp_path / "away")
+
+    with pytest.raises(FileNotFoundError):
+        end(watch.folder)
+
+    (tmp_path / "away").rename(watch.inbox)
+    end(watch.folder)
+    assert names(watch.inbox / ".processing") == []
 
 
 def test_folders_that_somebody_removed_are_made_again(watch: Watch, jpeg: bytes) -> None:
