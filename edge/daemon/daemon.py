@@ -12,7 +12,7 @@ from edge.daemon.notify import notify, watchdog_interval_s
 from edge.daemon.page import make_page
 from edge.daemon.parts import assemble
 from edge.daemon.worker import Worker
-from edge.errors import MaskgateError
+from edge.errors import MaskgateError, UnavailableError
 from edge.mqtt.embedded import EMBEDDED, EmbeddedBroker
 from edge.settings import Settings
 
@@ -90,10 +90,8 @@ class Daemon:
         while not stop.wait(_TICK_S):
             now = self._clock.monotonic()
             for worker in (*self._sources, *self._inner.values()):
-                if isinstance(worker.died_of, MaskgateError):
-                    raise worker.died_of
                 if worker.died_of is not None:
-                    raise MaskgateError(f"the {worker.name} thread died: {worker.died_of!r}") from worker.died_of
+                    raise _end_of(worker.name, worker.died_of) from worker.died_of
             problems = self._parts.report.problems()
             if not ready and (self._tried() or now >= ready_by):
                 ready = True
@@ -151,3 +149,13 @@ class Daemon:
             worker.ask_to_stop()
             wake()
             worker.join()
+
+
+def _end_of(name: str, died_of: BaseException) -> MaskgateError:
+    """What a thread's death ends the daemon with: never 78, for after that systemd does not start it again.
+
+    The configuration and the models have been good at the start, so another one can help.
+    """
+    if isinstance(died_of, UnavailableError):
+        return died_of
+    return MaskgateError(f"the {name} thread died: {died_of!r}")

@@ -13,6 +13,7 @@ import cv2
 from edge.daemon.clock import Clock
 from edge.daemon.heat import Heat
 from edge.daemon.recorder import Recorder
+from edge.errors import ModelError
 from edge.gate import Gate
 from edge.history import History, Tally
 from edge.messages import (
@@ -45,6 +46,8 @@ log = logging.getLogger(__name__)
 
 _LONGEST_PAUSE_S = 0.5 - 0.01
 """Between two frames that are kept, however hot it is: at fewer than two a second, people who walk by are lost."""
+_CANNOT_BE_ANALYSED = (cv2.error, MemoryError, ModelError)
+"""What one picture can end in. The last is want of memory, too: a model takes it when an input size is first used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,7 @@ class CameraLane:
         self._size = FrameSize(width=frame.image.shape[1], height=frame.image.shape[0])
         try:
             verdicts = self._look(frame)
-        except (cv2.error, MemoryError) as error:
+        except _CANNOT_BE_ANALYSED as error:
             if not self._failing:
                 log.warning(
                     "source %s: frames cannot be analysed: %s", self._camera.name, str(error) or "out of memory"
@@ -253,7 +256,7 @@ class FolderLane:
             return (), dropped.error
         try:
             return self._analyzer.analyze(dropped.image), None
-        except (cv2.error, MemoryError) as error:
+        except _CANNOT_BE_ANALYSED as error:
             return (), f"cannot be analysed: {str(error) or 'out of memory'}"
 
     def _events(self, dropped: Dropped, faces: Sequence[Face], size: FrameSize) -> list[Event]:

@@ -16,7 +16,7 @@ from edge.daemon import daemon as daemon_module
 from edge.daemon.clock import Clock
 from edge.daemon.daemon import Daemon
 from edge.daemon.worker import Worker
-from edge.errors import MaskgateError
+from edge.errors import ConfigError, MaskgateError, ModelError, UnavailableError
 from edge.outbox import Outbox
 from edge.settings import CameraSource, DecisionSettings, MqttSettings, Settings
 from edge.sources.demo import DemoCapture
@@ -110,6 +110,32 @@ def test_a_thread_that_dies_ends_the_daemon_with_its_name(
     monkeypatch.setattr(part, "watch" if victim == "source door" else "run", die)
 
     with pytest.raises(MaskgateError, match=f"the {victim} thread died: RuntimeError"):
+        daemon.run(threading.Event())
+
+
+@pytest.mark.parametrize("error", [ModelError("cannot be run: out of memory"), ConfigError("mqtt.ca_file: away")])
+def test_what_goes_wrong_after_the_start_is_no_mistake_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: MaskgateError
+) -> None:
+    def die(_: threading.Event) -> None:
+        raise error
+
+    daemon = Daemon(settings(tmp_path))
+    monkeypatch.setattr(daemon._parts.pipeline, "run", die)
+
+    with pytest.raises(MaskgateError, match="the pipeline thread died: ") as ended:
+        daemon.run(threading.Event())
+    assert ended.value.exit_code == 70  # systemd starts it again, which it does not after 78
+
+
+def test_what_a_thread_misses_after_the_start_is_told_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(_: threading.Event) -> None:
+        raise UnavailableError("the port is taken")
+
+    daemon = Daemon(settings(tmp_path))
+    monkeypatch.setattr(daemon._parts.pipeline, "run", die)
+
+    with pytest.raises(UnavailableError, match=r"^the port is taken$"):
         daemon.run(threading.Event())
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import cv2
 import numpy as np
 import pytest
 
 from edge.daemon.clock import Clock
 from edge.daemon.heat import Heat
-from edge.daemon.lanes import CameraLane, Context
+from edge.daemon.lanes import CameraLane, Context, FolderLane
+from edge.errors import ModelError
 from edge.history import History, Tally
-from edge.messages import Event
+from edge.messages import Event, PublishedImage
 from edge.outbox import Entry
 from edge.people import DecisionRule, People
 from edge.sources import Frame
+from edge.sources.folder import Dropped
 from edge.views import Views
 from edge.vision.analyzer import Face
 from edge.vision.detector import Detection
@@ -36,6 +39,7 @@ class Door:
     def __init__(self, forget_after_s: float = 2.0) -> None:
         self.clock = clocks.Clock(0.0)
         self.somebody: Face | None = None
+        self.error: Exception | None = None
         self.is_away = False
         self.events: list[Event] = []
         self.history = History()
@@ -50,6 +54,8 @@ class Door:
         return None if self.is_away else Frame(picture, self.clock.now)
 
     def find(self, _: Image) -> list[Detection]:
+        if self.error is not None:
+            raise self.error
         return [] if self.somebody is None else [Detection(self.somebody.box, 0.9)]
 
     def judge(self, _: Image, __: Detection) -> Face | None:
@@ -97,3 +103,61 @@ def test_a_verdict_on_who_has_left_is_of_when_they_were_last_seen(forget_after_s
     assert event.latency_ms == pytest.approx((forget_after_s + FRAME_S) * 1000, abs=FRAME_S * 1000)
     assert door.history.latency().sum_s == pytest.approx(event.latency_ms / 1000)
     assert view is None, "the empty door is no picture of them"
+
+
+CANNOT = [MemoryError(), cv2.error("no kernel"), ModelError("input 448x256, cannot be run: no memory")]
+
+
+@pytest.mark.parametrize("error", CANNOT, ids=lambda error: type(error).__name__)
+def test_frames_that_cannot_be_analysed_are_told_of_once_and_end_nothing(
+    caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    door = Door()
+    door.somebody, door.error = face("no_mask"), error
+    door.goes_on_for(1.0)
+    assert (door.events, door.lane.analysed) == ([], 0)
+    door.error = None
+    door.goes_on_for(1.0)
+
+    assert len(door.events) == 1
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"source door: frames cannot be analysed: {str(error) or 'out of memory'}"
+    ]
+
+
+class Inbox:
+    """A folder with one picture, an analyzer that fails and a recorder in one."""
+
+    name = "inbox"
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.entries: list[Entry] = []
+        clock = clocks.Clock(0.0)
+        of_day = Clock(clock, lambda: EIGHT, lambda: True)
+        context = Context("lobby-1", MODELS, of_day, self, Tally(of_day.now), History(), publish_uncertain=False)
+        self.lane = FolderLane(self, self, context)
+
+    def has_room(self) -> bool:
+        return True
+
+    def take(self) -> Dropped:
+        return Dropped("a.jpg", "a.jpg", "0" * 64, np.zeros((8, 8, 3), np.uint8), None, 0.0)
+
+    def analyze(self, _: Image) -> list[Face]:
+        raise self.error
+
+    def put(self, entry: Entry) -> None:
+        self.entries.append(entry)
+
+
+@pytest.mark.parametrize("error", CANNOT, ids=lambda error: type(error).__name__)
+def test_a_file_that_cannot_be_analysed_gets_a_record_that_says_why(error: Exception) -> None:
+    inbox = Inbox(error)
+
+    assert inbox.lane.step()
+
+    (entry,) = inbox.entries
+    (record,) = entry.messages
+    assert isinstance(record, PublishedImage)
+    assert record.error == f"cannot be analysed: {str(error) or 'out of memory'}"
