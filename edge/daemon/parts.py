@@ -20,7 +20,7 @@ from edge.daemon.report import StatusReport
 from edge.errors import ConfigError, UnavailableError
 from edge.history import History, Tally
 from edge.mqtt.announcer import Announcer
-from edge.mqtt.connection import tls_context
+from edge.mqtt.connection import require_pair
 from edge.mqtt.embedded import EMBEDDED, embedded_broker_settings
 from edge.mqtt.publisher import Publisher
 from edge.mqtt.snapshots import Snapshots
@@ -143,8 +143,7 @@ def _publisher(settings: Settings, outbox: Outbox, views: Views) -> Publisher | 
         return None
     if mqtt.host == EMBEDDED:
         mqtt = embedded_broker_settings(mqtt)
-    if mqtt.tls:
-        tls_context(mqtt)  # so that a wrong file is a mistake of the configuration at the start
+    require_pair(mqtt)  # the files themselves are read at every try: they may be renewed just now
     topics = Topics(mqtt.prefix, settings.device_id)
     return Publisher(mqtt, topics, outbox, Announcer(settings), _snapshots(settings, views, topics))
 

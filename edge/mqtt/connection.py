@@ -271,14 +271,19 @@ def _told_apart(where: str) -> Iterator[None]:
         raise UnavailableError(f"{where}: {error.strerror or error}") from error
 
 
+def require_pair(settings: MqttSettings) -> None:
+    """Raises ConfigError if a certificate is named without its key, or a key without its certificate."""
+    if bool(settings.cert_file) != bool(settings.key_file):
+        raise ConfigError("mqtt: cert_file and key_file belong together")
+
+
 def tls_context(settings: MqttSettings) -> ssl.SSLContext:
     """Verifies the broker against `ca_file` or the system's authorities; shows our certificate if there is one.
 
     Raises:
         ConfigError: one of the files is missing or is no certificate or key, or one of two is not named.
     """
-    if bool(settings.cert_file) != bool(settings.key_file):
-        raise ConfigError("mqtt: cert_file and key_file belong together")
+    require_pair(settings)
     try:
         context = ssl.create_default_context(cafile=settings.ca_file)
     except OSError as error:

@@ -107,7 +107,7 @@ class Publisher:
         try:
             connection = connect(self._settings.protocol, self._open)
         except (UnavailableError, ConfigError) as error:
-            # The second while certificate files, which were good at the start, are renewed.
+            # The second while certificate files are renewed.
             self._tell(str(error))
             return None
         log.info("connected to %s:%d with MQTT %s", self._settings.host, self._settings.port, connection.version)

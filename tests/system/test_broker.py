@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 import socket
 import subprocess
 import threading
@@ -21,6 +22,7 @@ from edge.outbox import Entry, Outbox
 from edge.settings import MqttSettings
 from support.broker import Mosquitto, subscribed
 from support.components import eventually, free_port, require_program
+from support.daemon import running, write_config
 from support.messages import an_image_record
 from support.sender import Sender, have_little_patience
 
@@ -214,6 +216,30 @@ def test_a_certificate_that_is_away_while_it_is_renewed_is_waited_for(tmp_path: 
             eventually(lambda: "mqtt.ca_file" in str(sender.publisher.problem))
             (certificates / "renewed.crt").rename(ca_file)
             eventually(lambda: sender.publisher.problem is None)
+    finally:
+        broker.stop()
+
+
+@pytest.mark.parametrize("meanwhile", ["", None], ids=["half written", "away"])
+def test_a_certificate_that_is_renewed_while_the_daemon_starts_is_waited_for(
+    tmp_path: Path, certificates: Path, meanwhile: str | None
+) -> None:
+    broker = tls_broker(certificates)
+    broker.start()
+    renewed = certificates / "ca.crt"
+    ca_file = certificates / "named.crt"
+    if meanwhile is not None:
+        ca_file.write_text(meanwhile)
+    config = write_config(certificates, broker.port, '[[sources]]\nname = "door"\nkind = "camera"\nurl = "demo:"')
+    with config.open("a") as file:
+        file.write(f'\nhost = "localhost"\ntls = true\nca_file = "{ca_file}"\nusername = "door"\npassword = "s3cret"\n')
+    login = ("--cafile", str(renewed), "-u", "door", "-P", "s3cret")
+    try:
+        with subscribed(tmp_path, broker.port, *login) as subscriber, running(config) as daemon:
+            eventually(lambda: "broker: mqtt.ca_file: " in (certificates / "daemon.log").read_text())
+            assert daemon.poll() is None
+            shutil.copy(renewed, ca_file)
+            subscriber.wait_for("/event", 1, 40)
     finally:
         broker.stop()
 
