@@ -134,13 +134,14 @@ def address_of(connection: HTTPConnection) -> str:
 
 
 def _site(address: str) -> str:
-    """One visitor: the address, of IPv6 its network."""
+    """One visitor: the address, of IPv6 its network; where both are listened for, IPv4 comes as `::ffff:192.0.2.1`."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return ""
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
     if parsed.version == 4:
-        return address
+        return str(parsed)
     return str(ipaddress.ip_network((int(parsed), _IPV6_SITE_BITS), strict=False))
 
 

@@ -34,8 +34,8 @@ _LARGEST_HEAD = 16 * 1024
 _BACKLOG = 128
 _TICK_S = 0.1
 _END_LIMIT_S = 1
-_PROXIES = ["127.0.0.1", "::1"]
-"""Who is believed about whom it speaks for (X-Forwarded-For, -Proto)."""
+_PROXIES = ["127.0.0.1", "::1", "::ffff:127.0.0.1"]
+"""Who is believed about whom it speaks for (X-Forwarded-For, -Proto); the last is what IPv6 sockets call the first."""
 
 
 class PortTakenError(UnavailableError):

@@ -126,12 +126,15 @@ class Visitor:
 
 @contextmanager
 def page_served(
-    facts: Facts | None = None, token: str = "", load: Callable[[], Vision] = lambda: Vision.load(Settings())
+    facts: Facts | None = None,
+    token: str = "",
+    load: Callable[[], Vision] = lambda: Vision.load(Settings()),
+    host: str = "127.0.0.1",
 ) -> Iterator[Visitor]:
-    """The page on loopback."""
+    """The page, which is visited on loopback."""
     known = facts or some_facts()
     judge = Judge(load)
-    settings = WebSettings(enabled=True, port=free_port())
+    settings = WebSettings(enabled=True, host=host, port=free_port())
     snapshots = Snapshots(known.snapshots, known.cameras, known.views)
     server = PageServer(settings, lambda ending: make_app(known, judge, snapshots, token, ending), snapshots.looking)
     server.listen()

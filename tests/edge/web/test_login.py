@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -120,6 +121,24 @@ def test_addresses_of_one_ipv6_network_are_one_guesser() -> None:
     guesses.wrong("2001:db8:1:2:ffff::9")
     assert guesses.wait_s("2001:db8:1:2::77") > 0
     assert guesses.wait_s("2001:db8:1:3::1") == 0
+
+
+def test_addresses_of_ipv4_are_told_apart_where_ipv6_is_listened_for_too() -> None:
+    guesses = Guesses(Clock(1000.0), each=2)
+    guesses.wrong("::ffff:192.0.2.1")
+    guesses.wrong("192.0.2.1")
+    assert guesses.wait_s("::ffff:192.0.2.1") > 0
+    assert guesses.wait_s("::ffff:192.0.2.2") == 0
+    assert guesses.wait_s("::1") == 0
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6")
+def test_a_proxy_on_this_machine_is_believed_where_ipv6_is_listened_for_too() -> None:
+    with page_served(token=TOKEN, host="::") as visitor:
+        for _ in range(5):
+            assert log_in(visitor, "guess", x_forwarded_for="192.0.2.66").status == 403
+        assert log_in(visitor, x_forwarded_for="192.0.2.66").status == 429
+        assert log_in(visitor, x_forwarded_for="192.0.2.67").status == 303
 
 
 def test_a_session_ends_after_a_week_and_there_are_never_too_many() -> None:
