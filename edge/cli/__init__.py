@@ -13,8 +13,8 @@ from typing import NoReturn
 import click
 
 from edge import __version__
-from edge.cli.streams import give_up_stdout, prepare_streams
-from edge.errors import MaskgateError, UnavailableError
+from edge.cli.streams import complain, give_up_stdout, prepare_streams
+from edge.errors import ConfigError, MaskgateError, UnavailableError
 
 _INTERNAL_ERROR = 70
 _INTERRUPTED = 130
@@ -78,12 +78,12 @@ def _run() -> int:
         return error.exit_code
     except MaskgateError as error:
         _trace()
-        for line in str(error).splitlines():
-            click.echo(f"maskgate: {line}", err=True)
+        for problem in error.problems if isinstance(error, ConfigError) else [str(error)]:
+            complain(problem)
         return error.exit_code
     except Exception as error:  # noqa: BLE001  it is told, and how to learn more
         _trace()
-        click.echo(f"maskgate: internal error: {error!r}; run again with --debug and report it", err=True)
+        complain(f"internal error: {error!r}; run again with --debug and report it")
         return _INTERNAL_ERROR
 
 
@@ -108,5 +108,5 @@ def _no_output(error: OSError) -> int:
     """The exit code. That whoever read our records has gone is no error of ours."""
     if give_up_stdout() and isinstance(error, BrokenPipeError):
         return 0
-    click.echo(f"maskgate: output cannot be written: {error.strerror}", err=True)
+    complain(f"output cannot be written: {error.strerror}")
     return UnavailableError.exit_code

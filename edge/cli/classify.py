@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 import click
 
 from edge.cli.options import config_option
+from edge.cli.streams import complain
 from edge.errors import UnavailableError, UsageError
 from edge.paths import file_ids
 from edge.settings import Settings, load_settings
@@ -111,11 +112,11 @@ def classify(
                 page.write(each)
             if each.record.error is not None:
                 failed += 1
-                click.echo(f"maskgate: {each.record.path}: {each.record.error}", err=True)
+                complain(f"{each.record.path}: {each.record.error}")
             if ending.signal is not None:
                 break
     if failed and annotate is not None:
-        click.echo(f"maskgate: {annotate}: without the {failed} of {len(pictures)} that could not be read", err=True)
+        complain(f"{annotate}: without the {failed} of {len(pictures)} that could not be read")
     if ending.signal is not None:
         return _ENDED_BY_SIGNAL + ending.signal
     return _SOME_FAILED if failed else 0

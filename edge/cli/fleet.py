@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from edge.cli.streams import complain
+
 
 @click.group()
 def fleet() -> None:
@@ -48,8 +50,8 @@ def acl(
     )
     if credentials is not None:
         issued = issue_passwords(fleet.users, credentials)
-        click.echo(f"maskgate: passwords: {len(issued.new)} new, {len(issued.kept)} kept", err=True)
+        complain(f"passwords: {len(issued.new)} new, {len(issued.kept)} kept")
         for name in issued.strangers:
             cure = shlex.join(["mosquitto_passwd", "-D", str(credentials / PASSWORD_FILE), name])
-            click.echo(f"maskgate: {name!r} is not named, and its password stays; to remove it: {cure}", err=True)
+            complain(f"{name!r} is not named, and its password stays; to remove it: {cure}")
     click.echo(fleet.acl(), nl=False)

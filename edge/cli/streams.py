@@ -9,6 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
+
+from edge.plain import plain
+
 _ENCODING, _ERRORS = "utf-8", "backslashreplace"
 
 
@@ -30,6 +34,11 @@ def prepare_streams() -> None:
     sys.stdout.reconfigure(encoding=_ENCODING, errors=_ERRORS)  # type: ignore[union-attr]
     raw = io.BufferedWriter(_Stderr(sys.stderr.fileno(), "w", closefd=False))
     sys.stderr = io.TextIOWrapper(raw, encoding=_ENCODING, errors=_ERRORS, line_buffering=True)
+
+
+def complain(text: str) -> None:
+    """One line on stderr, whatever somebody has called a file that it names."""
+    click.echo(f"maskgate: {plain(text)}", err=True)
 
 
 def give_up_stdout() -> bool:

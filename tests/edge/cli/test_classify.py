@@ -17,6 +17,7 @@ import jsonschema
 import pytest
 
 from edge.messages import json_schema
+from edge.plain import plain
 from support.components import eventually, require, require_program
 from support.daemon import ENVIRONMENT, ended, maskgate
 
@@ -89,6 +90,28 @@ def test_names_that_the_terminal_cannot_show_are_written_as_utf8(pictures: Path,
 
     assert done.returncode == 0
     assert records(done.stdout)[0]["path"] == str(tmp_path / "schön.jpg")
+
+
+EVIL = "a\x1b]0;owned\x07\x1b[2J\nmaskgate: all is well\u2028\x9b31m.jpg"
+
+
+def test_names_that_would_command_the_terminal_or_forge_a_line_are_spelt_out(tmp_path: Path) -> None:
+    (tmp_path / EVIL).touch()
+
+    done = maskgate("classify", tmp_path)
+
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["path"] == str(tmp_path / EVIL)
+    said = done.stderr.split("\n")[-2]  # the runtime has words of its own before
+    assert said == f"maskgate: {tmp_path / plain(EVIL)}: the file is empty"
+
+
+@pytest.mark.parametrize("option", ["--output", "--classifier"])
+def test_errors_that_name_such_a_file_are_one_line_too(pictures: Path, tmp_path: Path, option: str) -> None:
+    done = maskgate("classify", pictures / "bare.jpg", option, tmp_path / "no" / EVIL)
+
+    assert plain(EVIL) in done.stderr.split("\n")[-2]
+    assert "".join(done.stderr.split("\n")).isprintable()
 
 
 def test_a_folder_that_may_not_be_read_is_named_and_the_rest_classified(pictures: Path, tmp_path: Path) -> None:
