@@ -52,7 +52,10 @@ def uuid7(milliseconds: int) -> UUID:
 
 
 class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_enum_values=True)
+    # In what is published no field is ever left out, whether or not it has a default here.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_enum_values=True, json_schema_serialization_defaults_required=True
+    )
 
     def to_json(self) -> str:
         return self.model_dump_json(by_alias=True)

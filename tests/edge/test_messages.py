@@ -80,6 +80,16 @@ def test_one_schema_holds_for_printed_and_for_published_records() -> None:
         validate({**printed, "colour": "blue"}, "image")
 
 
+@pytest.mark.parametrize("name", ["event", "image", "status"])
+def test_a_schema_leaves_no_field_to_choice(name: Literal["event", "image", "status"]) -> None:
+    schema = json_schema(name)
+    only_published = schema.get("dependentRequired", {}).keys()
+
+    for each in (schema, *schema["$defs"].values()):
+        if "properties" in each:
+            assert set(each["required"]) == each["properties"].keys() - only_published
+
+
 @pytest.mark.parametrize("error", [os.fsdecode(b"M\xfcller.jpg: no"), "a\nb: no", "\ud800"])
 def test_a_status_can_be_sent_whatever_a_source_says_of_itself(error: str) -> None:
     source = SourceStatus(
