@@ -45,7 +45,7 @@ def make_app(facts: Facts, judge: Judge, snapshots: Snapshots, token: str, endin
     """
     login = Login(token, facts.monotonic) if token else None
     pages, assets, metrics, turnstile = Pages(facts, login, snapshots), Assets(), Metrics(facts), Turnstile()
-    stream = Stream(facts, pages.panels, ending)
+    stream = Stream(facts, pages.panels, login, ending)
 
     async def health(_: Request) -> Response:
         return PlainTextResponse(TURNING) if facts.turning() else PlainTextResponse(HANGING, 503)

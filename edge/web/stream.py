@@ -16,6 +16,7 @@ from edge.messages import Event
 from edge.web import words
 from edge.web.facts import Facts
 from edge.web.live import FRAMES_PER_S, Live
+from edge.web.login import COOKIE, Login
 from edge.web.panels import Panels
 
 MOST_STREAMS = 16
@@ -54,12 +55,14 @@ class Stream:
     Args:
         facts: of the daemon.
         panels: shared with the first rendering of the page.
+        login: None where no token is set.
         ending: whether the server stops.
     """
 
-    def __init__(self, facts: Facts, panels: Panels, ending: Callable[[], bool]) -> None:
+    def __init__(self, facts: Facts, panels: Panels, login: Login | None, ending: Callable[[], bool]) -> None:
         self._facts = facts
         self._panels = panels
+        self._login = login
         self._ending = ending
         self._live = Live(facts.views, facts.monotonic)
         self._open = 0
@@ -71,7 +74,16 @@ class Stream:
             raise HTTPException(503, "too many look already", {"Retry-After": "10"})
         wanted = request.query_params.getlist("source")
         # Between the look at how many there are and the taking of a place nothing is waited for.
-        return _EventStream(self._messages([name for name in self._facts.cameras if name in wanted]), self._place())
+        cameras = [name for name in self._facts.cameras if name in wanted]
+        return _EventStream(self._messages(cameras, self._has_left(request)), self._place())
+
+    def _has_left(self, request: Request) -> Callable[[], bool]:
+        """Whether the session that a stream began in has ended; who sends the token itself has none that could."""
+        session = request.cookies.get(COOKIE, "")
+        if self._login is None or not self._login.sessions.holds(session):
+            return lambda: False
+        sessions = self._login.sessions
+        return lambda: not sessions.holds(session)
 
     @contextmanager
     def _place(self) -> Iterator[None]:
@@ -81,7 +93,7 @@ class Stream:
         finally:
             self._open -= 1
 
-    async def _messages(self, cameras: list[str]) -> AsyncGenerator[str]:
+    async def _messages(self, cameras: list[str], has_left: Callable[[], bool]) -> AsyncGenerator[str]:
         history, clock = self._facts.history, self._facts.monotonic
         with ExitStack() as looks:
             channels = [looks.enter_context(self._live.channel(name)) for name in cameras]
@@ -90,7 +102,7 @@ class Stream:
             newest = _newest(history.recent())
             said_at = clock()
             yield _RETRY
-            while not self._ending():
+            while not self._ending() and not has_left():
                 parts = []
                 for index, channel in enumerate(channels):
                     channel.refresh()

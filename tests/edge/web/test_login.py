@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import time
 from collections.abc import Iterator
@@ -56,6 +57,28 @@ def test_the_token_begins_a_session_whose_cookie_scripts_and_other_sites_do_not_
 
     assert visitor.ask("/logout", "POST", cookie=session).status == 303
     assert visitor.ask("/", cookie=session).status == 401
+
+
+def test_who_logs_out_sees_nothing_more_and_others_do(visitor: Visitor) -> None:
+    sessions = [log_in(visitor).headers["Set-Cookie"].split(";")[0] for _ in range(2)]
+    looking = [Visitor(visitor.port, {"Cookie": session}) for session in sessions]
+    program = Visitor(visitor.port, {"Authorization": f"Bearer {TOKEN}"})
+    with looking[0].stream("/live") as left, looking[1].stream("/live") as stays, program.stream("/live") as bearer:
+        assert {stream.status for stream in (left, stays, bearer)} == {200}
+        assert visitor.ask("/logout", "POST", cookie=sessions[0]).status == 303
+        left.read()  # to the end of the stream
+        assert looking[0].ask("/live").status == 401
+        for stream in (stays, bearer):
+            with pytest.raises(TimeoutError):
+                read_for(1.0, stream)
+
+
+def read_for(seconds: float, stream: http.client.HTTPResponse) -> None:
+    """Reads to the end, if it comes in time."""
+    deadline = time.monotonic() + seconds
+    while stream.read1():
+        if time.monotonic() > deadline:
+            raise TimeoutError
 
 
 def test_behind_tls_the_cookie_is_for_tls_alone(visitor: Visitor) -> None:
