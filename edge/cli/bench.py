@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from pathlib import Path
 
 import click
 
 from edge.cli.options import config_option
 from edge.settings import load_settings
+
+_ENDED_BY_SIGTERM = 128 + signal.SIGTERM
 
 
 @click.command()
@@ -27,6 +31,7 @@ def bench(image: Path | None, seconds: float, as_json: bool, config: Path | None
     from edge.bench import measure
     from edge.daemon.machine import rss_mb
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_ENDED_BY_SIGTERM))  # not before the daemon that it has started
     cv2.setNumThreads(1)
     measured = measure(load_settings(config), image, seconds, rss_mb)
     if as_json:

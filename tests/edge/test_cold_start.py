@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -10,6 +13,8 @@ import pytest
 from edge.cold_start import cold_start_s
 from edge.errors import UnavailableError
 from edge.settings import load_settings
+from support.components import end, eventually
+from support.daemon import ENVIRONMENT
 
 
 def test_a_daemon_that_ends_at_once_is_not_waited_for_and_says_why(tmp_path: Path) -> None:
@@ -20,6 +25,29 @@ def test_a_daemon_that_ends_at_once_is_not_waited_for_and_says_why(tmp_path: Pat
     with pytest.raises(UnavailableError, match=r"ended with 78 before it was ready.*there_is_none"):
         cold_start_s(load_settings(config))
     assert time.monotonic() - began < 30  # far below its limit
+
+
+def children(process: int) -> list[str]:
+    return [
+        child for task in Path(f"/proc/{process}/task").iterdir() for child in (task / "children").read_text().split()
+    ]
+
+
+def test_a_bench_that_is_ended_leaves_no_daemon_and_no_folder_behind(tmp_path: Path) -> None:
+    bench = subprocess.Popen(
+        [sys.executable, "-m", "edge", "bench", "--seconds", "0.1"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=ENVIRONMENT | {"TMPDIR": str(tmp_path)},
+    )
+    try:
+        (daemon,) = eventually(lambda: children(bench.pid), 60)
+        bench.terminate()
+        assert bench.wait(30) == 128 + signal.SIGTERM
+        assert not Path(f"/proc/{daemon}").exists()
+        assert not list(tmp_path.iterdir())
+    finally:
+        end(bench)
 
 
 def test_a_long_temporary_folder_is_no_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
