@@ -51,6 +51,13 @@ def test_a_wrong_configuration_is_not_restarted_for_ever() -> None:
     assert unit["Service"]["Type"] == "notify"
 
 
+def test_the_unit_has_room_for_many_cameras() -> None:
+    """Measured: about two threads a camera, and for a file or a stream that is decoded by all cores one a core."""
+    found = re.search(r"^TasksMax=(\d+)$", UNIT.read_text(), re.M)
+    assert found is not None
+    assert int(found[1]) >= 64 * (2 + 4)
+
+
 def test_the_sample_configuration_is_valid_and_shows_the_defaults() -> None:
     sample = load_settings(SAMPLE)
     defaults = load_settings(Path(os.devnull))
