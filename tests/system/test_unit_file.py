@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.mqtt.embedded import EMBEDDED
 from edge.settings import load_settings
 from support.broker import Mosquitto, subscribed
 from support.components import ROOT, eventually, require_program
@@ -56,6 +57,11 @@ def test_the_unit_has_room_for_many_cameras() -> None:
     found = re.search(r"^TasksMax=(\d+)$", UNIT.read_text(), re.M)
     assert found is not None
     assert int(found[1]) >= 64 * (2 + 4)
+
+
+def test_the_sample_offers_no_broker_that_an_installation_does_not_have() -> None:
+    assert "amqtt" not in (ROOT / "requirements.lock").read_text()
+    assert EMBEDDED not in SAMPLE.read_text()
 
 
 def test_the_sample_configuration_is_valid_and_shows_the_defaults() -> None:
