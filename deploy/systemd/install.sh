@@ -11,6 +11,7 @@
 # What is where:
 #     /opt/maskgate/releases/VERSION-HASH  one virtual environment a release; HASH is of all that goes into it
 #     /opt/maskgate/current                the one that runs
+#     /opt/maskgate/previous               while another one is tried, the one to go back to
 #     /opt/maskgate/bin                    its commands: what the unit starts
 set -euo pipefail
 umask 022
@@ -330,7 +331,18 @@ point() { # LINK TARGET: in one step, so that there is no moment without it
     changed=yes
 }
 
-running_release() { readlink "$prefix/current" || true; }
+# Whether the service has said READY with it: the link alone does not tell, for an installation can be cut off.
+runs() { # releases/NAME
+    systemctl --quiet is-active maskgate &&
+        grep -q -s -F "$prefix/$1/" "/proc/$(systemctl show -P MainPID maskgate)/cmdline"
+}
+
+# The one to go back to. What an installation that was cut off has left in $prefix/current may never have been READY.
+release_before() {
+    local current
+    current=$(readlink "$prefix/current") || return 0
+    if [[ -d $prefix/previous ]] && ! runs "$current"; then readlink "$prefix/previous"; else say "$current"; fi
+}
 
 switch_to() { # releases/NAME
     point "$prefix/current" "$1"
@@ -355,18 +367,19 @@ go_back() { # releases/NAME
     journal maskgate >&2
     systemctl stop maskgate
     switch_to "$1"
-    rm -rf "$release"
+    rm -rf "$release" "$prefix/previous"
     start || give_up "the release before ($(basename "$1")) does not start either: journalctl -u maskgate"
     give_up "the release before ($(basename "$1")) runs again; configuration and state are as they were"
 }
 
 activate() {
     local before target
-    before=$(running_release)
+    before=$(release_before)
     target=releases/$(basename "$release")
+    [[ -z $before || $before == "$target" ]] || ln -sfn "$before" "$prefix/previous"
     switch_to "$target"
     systemctl --quiet is-enabled maskgate 2>/dev/null || systemctl --quiet enable maskgate
-    if [[ -z $changed ]] && systemctl --quiet is-active maskgate; then
+    if [[ -z $changed ]] && runs "$target"; then
         say "$(basename "$release") is installed and runs; nothing was changed"
     elif ! start; then
         [[ -z $before || $before == "$target" ]] || go_back "$before"
@@ -375,6 +388,7 @@ activate() {
     else
         say "$(basename "$release") runs"
     fi
+    rm -f "$prefix/previous"
 }
 
 remove_other_releases() {
@@ -398,7 +412,7 @@ show() {
 main() {
     read_arguments "$@"
     check_machine
-    exec 9>/run/lock/maskgate-install
+    exec 9>/run/maskgate-install.lock # /run/lock is everybody's, who could lock it, or make it a link to something else
     flock -n 9 || give_up 'another install.sh is at work'
     trap clean_up EXIT
     make_work_folder

@@ -338,6 +338,45 @@ def test_an_upgrade_that_does_not_reach_ready_is_taken_back(device: Device, sour
     assert (device.version(), device.releases(), device.is_active()) == (__version__, releases, True)
 
 
+CUTS = {
+    "before the restart": "kill -9 $PPID",
+    "while it waits for READY": '/usr/bin/systemctl "$@"; kill -9 $PPID',
+}
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_an_upgrade_that_was_cut_off_is_taken_back_by_the_next_one(device: Device, source: Path, cut: str) -> None:
+    folder = cut.replace(" ", "-")
+    broken = project_wheel(source / folder, version="9.0.5", broken="edge/daemon/daemon.py")
+    wheel = f"{SOURCE}/{folder}/{broken.name}"
+    releases = device.releases()
+    stub = f'#!/bin/sh\n[ "$*" != "restart maskgate" ] || {{ {CUTS[cut]}; exit 1; }}\nexec /usr/bin/systemctl "$@"\n'
+    device.container.write("/stubs/systemctl", stub, 0o755)
+    script = f"PATH=/stubs:$PATH exec {SOURCE}/deploy/systemd/install.sh --wheels {SOURCE}/wheels {wheel}"
+
+    cut_off = device.container.run("sh", "-c", script, check=False, timeout_s=INSTALL_LIMIT_S)
+    device.container.run("rm", "-r", "/stubs")
+    assert (cut_off.returncode, device.version()) == (-9, "9.0.5")
+    done = install(device.container, wheel, check=False)
+
+    assert done.returncode == 1
+    assert "runs again; configuration and state are as they were" in done.stderr
+    assert (device.version(), device.releases(), device.is_active()) == (__version__, releases, True)
+    assert not (device.container.root / "opt/maskgate/previous").is_symlink()
+
+
+def test_another_user_cannot_keep_an_installation_from_its_lock(device: Device) -> None:
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    theirs = "exec 9>/run/lock/maskgate-install; flock 9; ! touch /run/maskgate-install.lock; exec sleep 100"
+    lock = ["systemd-run", "--quiet", "--unit=greedy", *nobody, "sh", "-c", theirs]
+    device.container.run(*lock)
+
+    said = install(device.container).stdout
+
+    device.container.run("systemctl", "stop", "greedy")
+    assert "is installed and runs; nothing was changed" in said
+
+
 def test_an_upgrade_that_cannot_run_at_all_does_not_even_stop_what_runs(device: Device, source: Path) -> None:
     useless = project_wheel(source / "useless", version="9.0.2", broken="edge/vision/classifier.py")
     releases, process = device.releases(), device.main_pid()
