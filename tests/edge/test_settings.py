@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from edge.errors import ConfigError
 from edge.settings import CameraSource, FolderSource, Settings, load_settings
-from support.components import require_program
+from support.components import ROOT, require_program
 from support.daemon import ended
 
 EVERYTHING = """
@@ -239,6 +240,21 @@ def test_environment_wins_over_credentials_and_credentials_over_the_file(
     mqtt = load_settings(file).mqtt
 
     assert (mqtt.username, mqtt.password.get_secret_value(), mqtt.host) == ("environment", "credential", "file")
+
+
+def test_sources_with_a_password_can_come_as_a_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = re.search(r"```json\n(\[.*?\])\n```", (ROOT / "docs" / "raspberry-pi.md").read_text(), re.S)
+    assert shown is not None
+    (tmp_path / "sources").write_text(shown[1])
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    config = tmp_path / "maskgate.toml"
+    for of_the_file in ("", '[[sources]]\nname = "yard"\nkind = "camera"\nurl = "/dev/video0"\n'):
+        config.write_text(of_the_file)
+
+        door, inbox = load_settings(config).sources
+
+        assert isinstance(door, CameraSource)
+        assert (door.name, door.url, inbox.name) == ("door", "rtsp://user:password@address/path", "inbox")
 
 
 def test_a_misspelt_credential_is_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

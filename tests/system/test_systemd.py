@@ -326,6 +326,40 @@ def test_a_stop_is_clean_and_numbers_go_on_after_it(device: Device, pictures: Pa
     assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
 
 
+def dropin_of(page: str, setting: str) -> str:
+    """What a page of docs/ says to put into the unit about a setting, without a group that must be made first."""
+    found = re.search(rf"^```ini\n(\[Service\]\n{setting}=.*\n)", (ROOT / "docs" / page).read_text(), re.M)
+    assert found is not None
+    return found[1]
+
+
+def test_a_folder_outside_that_is_missing_keeps_no_camera_from_work_and_is_taken_up(device: Device) -> None:
+    device.container.write(CONFIG, device.config.replace("/var/lib/maskgate/inbox", "/srv/photos"))
+    device.container.write(TEST_DROPIN, dropin_of("install.md", "ReadWritePaths"))
+    device.restart()
+
+    eventually(lambda: "source inbox: /srv/photos: " in device.container.show(UNIT, "StatusText"))
+    assert device.is_active()
+    device.container.run("mkdir", "/srv/photos")
+    device.container.run("mount", "-t", "tmpfs", "-o", "mode=777", "tmpfs", "/srv/photos")
+    try:
+        eventually(lambda: device.container.show(UNIT, "StatusText") == "running")
+    finally:
+        device.container.run("umount", "--lazy", "/srv/photos")
+        device.container.run("rmdir", "/srv/photos")
+
+
+def test_sources_can_be_given_where_nobody_else_reads_their_passwords(device: Device) -> None:
+    device.container.write(CONFIG, re.sub(r"\[\[sources\]\][^\[]*", "", device.config))
+    device.container.write("/etc/maskgate/sources", '[{"name": "gate", "kind": "camera", "url": "demo:"}]', 0o600)
+    device.container.write(TEST_DROPIN, dropin_of("raspberry-pi.md", "LoadCredential"))
+    with device.subscribed() as subscriber:
+        device.restart()
+        eventually(lambda: "gate" in {event.json()["source"] for event in subscriber.received("door-1/event")})
+
+    device.container.remove("/etc/maskgate/sources")
+
+
 def test_an_upgrade_that_does_not_reach_ready_is_taken_back(device: Device, source: Path) -> None:
     broken = project_wheel(source / "broken", version="9.0.1", broken="edge/daemon/daemon.py")
     releases = device.releases()
