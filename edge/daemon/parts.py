@@ -64,7 +64,7 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
     """Loads the models, opens the state and connects the parts.
 
     Raises:
-        ConfigError: there is nothing to do, a feature is switched on that is not there, or a folder is unusable.
+        ConfigError: there is nothing to do, a feature is switched on that is not there, or a watched path is no folder.
         ModelError: a model cannot be loaded.
         UnavailableError: another daemon has the state directory, it cannot be used, or the page's packages are missing.
     """
