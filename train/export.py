@@ -83,8 +83,8 @@ def export(
         raise UsageError(f"{output}: the name of a model ends in .tflite")
     settings = run.settings()
     output.parent.mkdir(parents=True, exist_ok=True)
-    check_output(output, run.float_model)
-    check_output(output.with_suffix(".json"))
+    for file in (output, output.with_suffix(".json")):
+        check_output(file, *run.kept())
     model = mean_model([run, *average])
     dataset = with_boxes(open_dataset(manifest_of(run, settings)))
     shifts = _centre(model, dataset, settings, progress)

@@ -41,7 +41,7 @@ def write_report(run: RunFolder, output: Path, progress: Count = uncounted) -> t
     output.parent.mkdir(parents=True, exist_ok=True)
     manifest = manifest_of(run, run.settings())
     dataset = with_boxes(open_dataset(manifest))
-    check_output(output, manifest, *run.kept(), *dataset.files())
+    check_output(output, model, model.with_suffix(".json"), manifest, *run.kept(), *dataset.files())
     seen = judge(model, dataset.part("test"), dataset.store(), progress=progress)
     real = seen.chosen(seen.real_faces)
     figures = figures_of(seen)

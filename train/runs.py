@@ -134,9 +134,8 @@ class RunFolder:
         return self.path / "state.json"
 
     def kept(self) -> list[Path]:
-        """What makes the folder a run, and what was exported of it."""
-        card = self.model.with_suffix(".json")
-        return [self._settings, self._history, self.state, self.best_weights, self.float_model, self.model, card]
+        """What makes the folder a run; nothing else is written over these."""
+        return [self._settings, self._history, self.state, self.best_weights, self.float_model]
 
     @property
     def _settings(self) -> Path:

@@ -19,8 +19,10 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
     require(os.geteuid() == 0, "mounting a small file system needs root")
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True, timeout=10)
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=10)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=10)
 
 
 def fill(disk: Path) -> Path:

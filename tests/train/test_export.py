@@ -97,6 +97,14 @@ def test_a_card_that_cannot_be_written_is_named_before_the_work(
         export(tiny_run, tmp_path / "m.tflite")
 
 
+@pytest.mark.parametrize("name", ["run", "state"])
+def test_a_card_is_not_written_over_the_run(name: str, tiny_run: RunFolder) -> None:
+    before = (tiny_run.path / f"{name}.json").read_bytes()
+    with pytest.raises(UsageError, match=f"{name}.json is read here and would be written over"):
+        export(tiny_run, tiny_run.path / f"{name}.tflite")
+    assert (tiny_run.path / f"{name}.json").read_bytes() == before
+
+
 def quantized(model: object, low: float, high: float) -> bytes:
     import tensorflow as tf
 

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 AVERAGE_FILE: Final = "average.weights.h5"
 """The averaged weights: what is exported."""
 
-_OPTIONS_FILE: Final = "options.json"
+OPTIONS_FILE: Final = "options.json"
 _OTHER_RUN: Final = "run.json"
 """What `maskgate-train fit` writes into the folder of a mask classifier."""
 
@@ -97,7 +97,7 @@ def _fit(data: Path, teacher: Path, first: Path, run: Path, options: FitOptions,
     if resumed:
         log.info("going on from step %d", trainer.step)
     else:
-        write_output(run / _OPTIONS_FILE, json.dumps(_as_json(options) | sources, indent=1) + "\n")
+        write_output(run / OPTIONS_FILE, json.dumps(_as_json(options) | sources, indent=1) + "\n")
         _begin(trainer, material, imagenet)
     if options.as_int8:
         trainer.compute_as_int8(training_batches(data, _SHOWN))
@@ -113,7 +113,7 @@ def recorded_options(run: Path) -> dict[str, Any]:
         UsageError: the folder holds no run of the detector.
     """
     try:
-        recorded = json.loads((run / _OPTIONS_FILE).read_text(encoding="utf-8"))
+        recorded = json.loads((run / OPTIONS_FILE).read_text(encoding="utf-8"))
         return {**recorded, "seed": int(recorded["seed"])}
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{run} is no run folder of `maskgate-train detector fit`: {error}") from error
@@ -140,7 +140,7 @@ def _check_folder(run: Path, options: FitOptions, sources: dict[str, str]) -> No
 
     Command and feeders may be others; of its sources a run of an earlier version does not tell.
     """
-    if (run / _OPTIONS_FILE).exists():
+    if (run / OPTIONS_FILE).exists():
         there, now = recorded_options(run), _as_json(options) | sources
         names = sorted((there.keys() | now.keys()) - {"command", "feeders"} - (sources.keys() - there.keys()))
         other = [

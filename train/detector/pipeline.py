@@ -17,7 +17,7 @@ from train.detector.architecture import build
 from train.detector.calibrate import Line, platt
 from train.detector.data import read_photos
 from train.detector.evaluate import compare, read_part, rounded
-from train.detector.fit import averaged_weights
+from train.detector.fit import OPTIONS_FILE, averaged_weights
 from train.detector.float_detector import FloatDetector
 from train.detector.input_sizes import further_sizes, with_further_sizes
 from train.detector.measure import Contender, all_faces, answers, find, with_all_faces
@@ -133,7 +133,7 @@ def export_run(
     run = weights.parent
     output.parent.mkdir(parents=True, exist_ok=True)
     check_output(output)
-    check_output(output.with_suffix(".json"))
+    check_output(output.with_suffix(".json"), run / OPTIONS_FILE)
     part = read_part(data, "val")
     line = calibration_line(float_contender(weights, size, Line()), part)
     log.info("new logit = %.3f * logit %+.3f", line.scale, line.shift)

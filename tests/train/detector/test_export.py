@@ -124,6 +124,12 @@ def test_a_card_that_cannot_be_written_is_named_before_the_work(run: Path, monke
         _export(run, run.parent / "face_detector.tflite", monkeypatch, 0.0)
 
 
+def test_a_card_is_not_written_over_the_options(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run / "options.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"options\.json is read here and would be written over"):
+        _export(run, run / "options.tflite", monkeypatch, 0.0)
+
+
 def test_a_seed_draws_other_calibration_pictures_and_is_in_the_card(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[int] = []
     monkeypatch.setattr(export, "calibration_pictures", lambda *given: drawn.append(given[3]) or [])
