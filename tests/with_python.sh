@@ -5,8 +5,8 @@
 #
 # An environment of its own from requirements-dev.lock; then all tests of tests/edge/, those of the code's shape, and the daemon end to
 # end: a watched folder, a real broker, an independent subscriber. What is left to the first Python is tests/train/, tests/fuzz/ and the rest of
-# tests/system/: other machines, containers and streams, which know no version of Python. Between the oldest and the newest, the commands and the
-# daemon's threads are left to these two and the test from end to end: they take two thirds of the time.
+# tests/system/: other machines, containers and streams, which know no version of Python. Between the oldest and the newest, what is in
+# tests/edge/ is left to these two: what works with both works in between, and the daemon end to end shows it.
 # Where the interpreter is missing, the run is skipped with a reason; with CI=true that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -41,6 +41,6 @@ if [[ ! $environment/done -nt requirements-dev.lock ]]; then
     touch "$environment/done"
 fi
 
-tests=(tests/edge tests/test_house.py tests/system/test_folder.py::test_dropped_in_files_become_records_and_events)
-[[ $version != 3.12 ]] || tests+=(--ignore tests/edge/cli --ignore tests/edge/daemon)
+tests=(tests/test_house.py tests/system/test_folder.py::test_dropped_in_files_become_records_and_events)
+[[ $version == 3.12 ]] || tests+=(tests/edge)
 exec "$environment/bin/pytest" -q -p no:cacheprovider "${tests[@]}"
