@@ -6,6 +6,7 @@ network mount without events, and a restart are all the same case. `edge.sources
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -142,7 +143,7 @@ class Folder:
 
     def _list(self) -> dict[str, FileFacts]:
         with os.scandir(self._inbox) as entries:
-            facts = {entry.name: _facts(entry) for entry in entries if not is_left_alone(entry.name)}
+            facts = {entry.name: FileFacts.of(entry) for entry in entries if not is_left_alone(entry.name)}
         return {name: each for name, each in facts.items() if each is not None and is_file(each.mode)}
 
     # The pipeline's thread
@@ -261,7 +262,12 @@ class Folder:
             (self._inbox / PROCESSING / claim).unlink()
 
     def _is_claimed(self, claim: str) -> bool:
-        """Raises OSError where that cannot be known: a file on a disk that is away is still to be dealt with."""
+        """Raises OSError where that cannot be known: a file on a disk that is away is still to be dealt with.
+
+        Nor is it before `recover`, which puts right what an earlier run has left half done.
+        """
+        if self._finished is not None:
+            raise OSError(errno.EAGAIN, "the folder has not been usable since the start")
         try:
             (self._inbox / PROCESSING / claim).lstat()
         except FileNotFoundError:
@@ -288,12 +294,3 @@ class Folder:
             if problem != self._error:
                 log.warning("source %s: %s", self.name, problem)
             self._error = problem
-
-
-def _facts(entry: os.DirEntry[str]) -> FileFacts | None:
-    """None if it is gone: the pipeline claims files while they are looked at."""
-    try:
-        found = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-    return FileFacts(found.st_mode, found.st_nlink, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

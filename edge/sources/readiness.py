@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import stat
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import inotify_simple
 
@@ -35,6 +37,15 @@ class FileFacts:
     size: int
     modified_ns: int
     changed_ns: int
+
+    @classmethod
+    def of(cls, entry: os.DirEntry[str]) -> Self | None:
+        """None if it is gone: the pipeline claims files while they are looked at."""
+        try:
+            found = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return cls(found.st_mode, found.st_nlink, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def is_file(mode: int) -> bool:

@@ -413,14 +413,14 @@ def test_a_writer_that_pauses_is_waited_for(watch: Watch, jpeg: bytes) -> None:
 def test_a_clock_that_is_set_back_lets_no_file_be_taken_while_it_is_written(
     watch: Watch, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = folder_module._facts
+    now = readiness_module.FileFacts.of
 
     def an_hour_before(entry: os.DirEntry[str]) -> readiness_module.FileFacts | None:
         facts = now(entry)
         hour = 3600 * 10**9
         return facts and replace(facts, modified_ns=facts.modified_ns - hour, changed_ns=facts.changed_ns - hour)
 
-    monkeypatch.setattr(folder_module, "_facts", an_hour_before)
+    monkeypatch.setattr(readiness_module.FileFacts, "of", an_hour_before)
     assert_a_slow_writer_is_waited_for(watch, jpeg)
 
 
@@ -473,6 +473,20 @@ def test_a_folder_that_cannot_be_written_to_at_the_start_is_tried_again(
         assert taken is not None
         assert (taken.name, folder.take()) == ("begun.jpg", None)
     folder.close()
+
+
+def test_nothing_is_moved_in_a_folder_that_has_not_been_taken_over_yet(read_only: Path) -> None:
+    folder = Folder(FolderSource(kind="folder", name="inbox", path=read_only), lambda: 0.0)
+    folder.begin(frozenset)
+    remount(read_only.parent, "rw")
+    before = names(read_only / ".processing")
+
+    for end in (folder.delete, lambda claim: folder.finish(claim, failed=False, record="{}")):
+        with pytest.raises(OSError, match="has not been usable since the start"):
+            end(before[0])
+
+    folder.close()
+    assert names(read_only / ".processing") == before
 
 
 def test_a_path_that_is_no_folder_is_a_mistake_of_the_configuration(tmp_path: Path) -> None:
