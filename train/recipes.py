@@ -22,7 +22,7 @@ from train.labels import MASK, NO_FACE, NO_MASK
 from train.not_faces import NotFaces
 from train.regions import RegionFile
 from train.samples import Sample
-from train.sampling import SHARES, Draw, Sampler, Stratum
+from train.sampling import SHARES, Draw, Sampler, Stratum, class_of
 from train.views import squashed
 
 Batch: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -128,15 +128,8 @@ class BalancedRecipe:
         for _ in range(self.batch_size):
             draw = self._sampler.draw(rng)
             pictures.append(self._picture(draw, rng))
-            targets.append(self._target(draw))
+            targets.append(target_of(class_of(draw.stratum), self.labels))
         return np.stack(pictures), np.array(targets, np.int64)
-
-    def _target(self, draw: Draw) -> int:
-        if draw.stratum is Stratum.SYNTHETIC_MASK:
-            return target_of(MASK, self.labels)
-        if draw.stratum in (Stratum.SYNTHETIC_INCORRECT, Stratum.REVEALED):
-            return target_of(NO_MASK, self.labels)
-        return target_of(self.samples[draw.index].label, self.labels)
 
     def _picture(self, draw: Draw, rng: np.random.Generator) -> NDArray[np.uint8]:
         sample, region = self.samples[draw.index], self._file[draw.index]

@@ -138,15 +138,25 @@ def write_manifest(path: Path, samples: Iterable[Sample]) -> None:
             )
 
 
+def way_to(root: Path, start: Path) -> str:
+    """How a manifest in the folder `start` names `root`.
+
+    Raises:
+        UsageError: it cannot, for the way is not UTF-8, as a manifest is.
+    """
+    way = os.path.relpath(root.resolve(), start.resolve())
+    if way.encode(errors="ignore").decode() != way:
+        raise UsageError(f"{way!a} is not UTF-8, so no manifest can name it; rename the folder")
+    return way
+
+
 def rebased(samples: Iterable[Sample], old_root: Path, new_root: Path) -> list[Sample]:
     """The same samples with paths relative to another folder, so that a manifest can lie away from its data.
 
     Raises:
-        UsageError: the way there is not UTF-8, as a manifest is.
+        UsageError: see `way_to`.
     """
-    prefix = os.path.relpath(old_root.resolve(), new_root.resolve())
-    if prefix.encode(errors="ignore").decode() != prefix:
-        raise UsageError(f"{prefix!a} is not UTF-8, so no manifest can name it; rename the folder")
+    prefix = way_to(old_root, new_root)
     return [
         sample if Path(sample.path).is_absolute() else replace(sample, path=os.path.normpath(f"{prefix}/{sample.path}"))
         for sample in samples

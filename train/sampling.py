@@ -56,6 +56,11 @@ class, so that masks and bare faces come equally often whatever they are made of
 _MASKED = frozenset({Stratum.MASK_CROP, Stratum.MASK_BOXED, Stratum.MASK_DRAWN, Stratum.SYNTHETIC_MASK})
 
 
+def class_of(stratum: Stratum) -> str:
+    """What its pictures are learned as: `mask`, `no_mask` (worn badly, too) or `no_face`."""
+    return NO_FACE if stratum is Stratum.NOT_A_FACE else MASK if stratum in _MASKED else NO_MASK
+
+
 def stratum_of(sample: Sample) -> Stratum | None:
     """The stratum that a sample itself belongs to; None if it is not trained on.
 
@@ -136,14 +141,9 @@ class Sampler:
         return [self._boost.get(index, 1.0) for index in group]
 
 
-def _class_of(stratum: Stratum) -> str:
-    return NO_FACE if stratum is Stratum.NOT_A_FACE else MASK if stratum in _MASKED else NO_MASK
-
-
 def _made_up(stratum: Stratum, present: Sequence[Stratum], shares: Mapping[Stratum, float]) -> float:
     """How much more a stratum has to give, for those of its class that are not there."""
-    own = [share for each, share in shares.items() if _class_of(each) == _class_of(stratum)]
-    there = [shares[each] for each in shares if each in present and _class_of(each) == _class_of(stratum)]
+    own, there = ([shares[each] for each in some if class_of(each) == class_of(stratum)] for some in (shares, present))
     return sum(own) / sum(there)
 
 

@@ -37,7 +37,7 @@ def split(
     from train.cli.unlabelled import tell_unlabelled
     from train.dataset import open_dataset
     from train.files import check_output
-    from train.samples import rebased, write_manifest
+    from train.samples import rebased, way_to, write_manifest
 
     if reshuffle and keep_published:
         raise UsageError("--reshuffle and --keep-published exclude each other")
@@ -48,7 +48,7 @@ def split(
     if output.parent.is_dir():
         check_output(output, data)
     dataset = open_dataset(data)
-    rebased([], dataset.root, output.parent)  # what cannot be named in it is refused before the pictures are read
+    way_to(dataset.root, output.parent)  # what cannot be named in it is refused before the pictures are read
     tell_unlabelled(dataset)
     with counted("reading") as progress:
         found = parts.grouped(dataset, progress)

@@ -59,7 +59,8 @@ def test_the_token_begins_a_session_whose_cookie_scripts_and_other_sites_do_not_
     assert visitor.ask("/", cookie=session).status == 401
 
 
-def test_who_logs_out_sees_nothing_more_and_others_do(visitor: Visitor) -> None:
+def test_who_logs_out_sees_nothing_more_and_others_do(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.web.stream._ALIVE_EVERY_S", 0.5)
     sessions = [log_in(visitor).headers["Set-Cookie"].split(";")[0] for _ in range(2)]
     looking = [Visitor(visitor.port, {"Cookie": session}) for session in sessions]
     program = Visitor(visitor.port, {"Authorization": f"Bearer {TOKEN}"})
