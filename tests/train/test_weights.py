@@ -17,15 +17,15 @@ tf = pytest.importorskip("tensorflow", reason="the training side needs the extra
 from edge.errors import UsageError  # noqa: E402
 from support.components import ROOT  # noqa: E402
 from support.disk import small_disk  # noqa: E402
+from support.networks import small_detector  # noqa: E402
 from train.detector import pipeline  # noqa: E402
-from train.detector.architecture import build  # noqa: E402
 from train.detector.calibrate import Line  # noqa: E402
 from train.detector.fit import AVERAGE_FILE, _save_average  # noqa: E402
 from train.weights import load_weights, save_weights  # noqa: E402
 
 
 def _average(folder: Path) -> None:
-    _save_average(SimpleNamespace(average=build()), folder)  # type: ignore[arg-type]
+    _save_average(SimpleNamespace(average=small_detector()), folder)  # type: ignore[arg-type]
 
 
 def _between(folder: Path) -> None:
@@ -44,12 +44,13 @@ def test_weights_that_the_disk_has_no_room_for_are_named_and_the_old_ones_stay(
     write: Callable[[Path], None], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "recorded_line", lambda _: Line())
-    monkeypatch.setattr("train.detector.thaw.thaw", lambda *_: build())
+    monkeypatch.setattr("train.detector.thaw.thaw", lambda *_: small_detector())
+    monkeypatch.setattr(pipeline, "build", small_detector)
     monkeypatch.setattr("train.detector.export.training_batches", lambda *_: [])
-    build().save_weights(str(tmp_path / AVERAGE_FILE))
+    small_detector().save_weights(str(tmp_path / AVERAGE_FILE))
     write(tmp_path)
     before = (tmp_path / name).read_bytes()
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=4 * build().count_params()))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=4 * small_detector().count_params()))
     with pytest.raises(OSError, match=re.escape(f"No space left on device: '{tmp_path / name}'")):
         write(tmp_path)
     assert (tmp_path / name).read_bytes() == before

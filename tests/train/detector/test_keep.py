@@ -9,19 +9,25 @@ import numpy as np
 import pytest
 
 from edge.errors import UsageError
-from train.detector.architecture import build
+from support.networks import small_detector
+from train.detector import pipeline
 from train.detector.fit import AVERAGE_FILE
 from train.detector.pipeline import finished_weights
 
 
+@pytest.fixture(autouse=True)
+def _small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "build", small_detector)
+
+
 def test_what_is_kept_is_a_share_of_every_weight(tmp_path: Path) -> None:
-    before, after = build(), build()
+    before, after = small_detector(), small_detector()
     after.set_weights([weight + 1 for weight in before.get_weights()])
     start = tmp_path / "start.weights.h5"
     before.save_weights(str(start))
     after.save_weights(str(tmp_path / AVERAGE_FILE))
 
-    between = build()
+    between = small_detector()
     between.load_weights(str(finished_weights(tmp_path, str(start), 0.35)))
 
     for old, new in zip(before.get_weights(), between.get_weights(), strict=True):
@@ -29,7 +35,7 @@ def test_what_is_kept_is_a_share_of_every_weight(tmp_path: Path) -> None:
 
 
 def test_two_exports_of_a_run_at_once_leave_each_other_alone(tmp_path: Path) -> None:
-    model = build()
+    model = small_detector()
     start = tmp_path / "start.weights.h5"
     model.save_weights(str(start))
     model.save_weights(str(tmp_path / AVERAGE_FILE))

@@ -15,7 +15,9 @@ from click.testing import CliRunner
 tf = pytest.importorskip("tensorflow", reason="the training side needs the extra `train`")
 
 from edge.errors import ModelError, UsageError  # noqa: E402
+from support.networks import small_detector  # noqa: E402
 from train.detector import fit as fitting  # noqa: E402
+from train.detector import trainer as training  # noqa: E402
 from train.detector.architecture import build, load_trunk  # noqa: E402
 from train.detector.cli import detector  # noqa: E402
 from train.detector.feeder import Batch  # noqa: E402
@@ -55,7 +57,7 @@ _SOURCES = {
 
 @pytest.fixture
 def lessons(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Stands in for the data and the ImageNet weights; holds the steps of each first lesson of the stem."""
+    """Stands in for data, network and ImageNet weights; holds the steps of each first lesson of the stem."""
     monkeypatch.chdir(tmp_path_factory.mktemp("sources"))
     Path("data", "detection").mkdir(parents=True)
     for name in _SOURCES.values():
@@ -69,6 +71,7 @@ def lessons(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     monkeypatch.setattr(fitting, "load_trunk", lambda *_: None)
     monkeypatch.setattr(fitting, "imitate", lambda *arguments: taken.append(arguments[3]))
     monkeypatch.setattr(fitting, "Feeder", _Feeder)
+    monkeypatch.setattr(training, "build", small_detector)
     return taken
 
 
@@ -250,7 +253,7 @@ def test_a_run_begins_with_one_file_of_weights(
 ) -> None:
     with pytest.raises(UsageError, match=r"^--weights: give the file of ImageNet weights .* --start$"):
         fit(Path("data"), Path("yunet.onnx"), None, tmp_path / "run", _OPTIONS)
-    build().save_weights("start.weights.h5")
+    small_detector().save_weights("start.weights.h5")
     monkeypatch.setattr(Trainer, "learn", _count)
     line = f"fit data -o {tmp_path / 'run'} --teacher yunet.onnx --start start.weights.h5 --steps 1 --size 64"
     CliRunner().invoke(detector, line.split(), catch_exceptions=False, standalone_mode=False)
@@ -259,7 +262,10 @@ def test_a_run_begins_with_one_file_of_weights(
     assert lessons == []
 
 
-def test_a_network_that_has_diverged_leaves_what_was_kept_before(tmp_path: Path) -> None:
+def test_a_network_that_has_diverged_leaves_what_was_kept_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "build", small_detector)
     trainer = Trainer(replace(_OPTIONS, rate=float("nan")), tmp_path)
     trainer.begin_average()
     trainer.save()
