@@ -13,8 +13,9 @@ pytest.importorskip("tensorflow", reason="the training side needs the extra `tra
 
 from edge.errors import ModelError, UsageError
 from edge.vision.decoding import Support
+from support.networks import small_detector
 from train.detector import export, pipeline
-from train.detector.architecture import build, output_names
+from train.detector.architecture import output_names
 from train.detector.calibrate import Line
 from train.detector.cli import detector
 from train.detector.evaluate import Part
@@ -33,14 +34,16 @@ PROVENANCE = export.Provenance(
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a run with a real network; without photos, so nothing is quantised or measured for real."""
+    """The folder of a run with a small network; without photos, so nothing is quantised or measured for real."""
     folder = tmp_path / "run"
     folder.mkdir()
-    build().save_weights(str(folder / AVERAGE_FILE))
+    small_detector().save_weights(str(folder / AVERAGE_FILE))
+    monkeypatch.setattr(pipeline, "build", small_detector)
     monkeypatch.setattr(pipeline, "read_part", lambda *_: Part([], []))
     monkeypatch.setattr(pipeline, "read_photos", lambda *_: [])
     monkeypatch.setattr(pipeline, "calibration_line", lambda *_: Line())
     monkeypatch.setattr(export, "calibration_pictures", lambda *_: [])
+    monkeypatch.setattr(export, "finished_network", lambda *_: None)
     monkeypatch.setattr(export, "quantise", lambda *_: b"content of a new file")
     monkeypatch.setattr(pipeline, "with_further_sizes", lambda content, _: content)
     monkeypatch.setattr(export, "checked_outputs", lambda *_: output_names())
