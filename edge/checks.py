@@ -122,7 +122,7 @@ def _page(web: WebSettings) -> str:
 def _page_with_port(web: WebSettings) -> str:
     """The port of a service that runs is taken, as it has to be; by anything else it must not be."""
     found = _page(web)
-    from edge.web.server import PortTakenError, take_port
+    from edge.web.port import PortTakenError, take_port
 
     try:
         take_port(web).close()

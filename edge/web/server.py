@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import socket
 import threading
@@ -15,8 +14,9 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from edge.errors import MaskgateError, UnavailableError
+from edge.errors import MaskgateError
 from edge.settings import WebSettings
+from edge.web.port import BACKLOG, AddressAwayError, take_port
 
 log = logging.getLogger(__name__)
 
@@ -31,15 +31,10 @@ MOST_CONNECTIONS = 256
 KEEP_ALIVE_S = 5
 """For the next request to begin."""
 _LARGEST_HEAD = 16 * 1024
-_BACKLOG = 128
 _TICK_S = 0.1
 _END_LIMIT_S = 1
 _PROXIES = ["127.0.0.1", "::1", "::ffff:127.0.0.1"]
 """Who is believed about whom it speaks for (X-Forwarded-For, -Proto); the last is what IPv6 sockets call the first."""
-
-
-class PortTakenError(UnavailableError):
-    """Another program listens there."""
 
 
 class _Connection(H11Protocol):
@@ -132,12 +127,19 @@ class PageServer:
     def listen(self) -> None:
         """Takes the port, so that a mistake shows at the start.
 
+        An address that is not there is no mistake: leases come late and change, and no door may go blind for that.
+
         Raises:
             UnavailableError: the address or the port cannot be had.
         """
-        self._socket = take_port(self._settings)
         host, port = self._settings.host, self._settings.port
-        log.info("the local page is at http://%s:%d", f"[{host}]" if ":" in host else host, port)
+        try:
+            self._socket = take_port(self._settings)
+        except AddressAwayError:
+            self._socket = take_port(self._settings, ahead=True)
+            log.warning("web.host: %s is no address of this machine now; the page is there when it becomes one", host)
+        else:
+            log.info("the local page is at http://%s:%d", f"[{host}]" if ":" in host else host, port)
 
     def run(self, stop: threading.Event) -> None:
         """Serves until `stop`; open streams then end."""
@@ -163,7 +165,7 @@ class PageServer:
             h11_max_incomplete_event_size=_LARGEST_HEAD,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=_END_LIMIT_S,
-            backlog=_BACKLOG,
+            backlog=BACKLOG,
         )
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve([self._socket] if self._socket else None))
@@ -173,29 +175,6 @@ class PageServer:
         await serving
         if not stop.is_set():
             raise MaskgateError("the page's server ended by itself")
-
-
-def take_port(settings: WebSettings) -> socket.socket:
-    """Listens where the page is to be.
-
-    Raises:
-        PortTakenError: somebody else does.
-        UnavailableError: the address or the port cannot be had.
-    """
-    host, port = settings.host, settings.port
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server(
-            (host, port),
-            family=family,
-            backlog=_BACKLOG,
-            dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
-        )
-    except UnicodeError as error:
-        raise UnavailableError(f"web.host: {host} is no name that a host can have") from error
-    except OSError as error:
-        kind = PortTakenError if error.errno == errno.EADDRINUSE else UnavailableError
-        raise kind(f"web.host, web.port: {host}:{port} cannot be used: {error.strerror}") from error
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> None:

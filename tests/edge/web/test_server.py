@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edge.daemon.worker import Worker
-from edge.errors import MaskgateError, UnavailableError
+from edge.errors import MaskgateError
 from edge.settings import WebSettings
 from edge.views import View
 from edge.web import bodies, server
@@ -188,24 +188,6 @@ def test_one_who_takes_nothing_of_a_stream_is_given_up() -> None:
 def a_noisy_view() -> View:
     """Of which no two are alike, and which no JPEG makes small."""
     return replace(a_view(), image=np.random.default_rng().integers(0, 256, (480, 640, 3), np.uint8))
-
-
-def test_a_port_that_is_taken_is_named_at_the_start() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        taken = PageServer(WebSettings(enabled=True, port=port), lambda _: None)  # type: ignore[arg-type, return-value]
-        with pytest.raises(
-            UnavailableError, match=f"web.host, web.port: 127.0.0.1:{port} cannot be used: Address already"
-        ):
-            taken.listen()
-
-
-@pytest.mark.parametrize("host", ["a" * 64, f"board.{'a' * 64}.example", "a..b"])
-def test_a_host_that_no_name_can_be_is_named_at_the_start(host: str) -> None:
-    page = PageServer(WebSettings(enabled=True, host=host, token="long enough"), lambda _: None)  # type: ignore[arg-type, return-value]
-
-    with pytest.raises(UnavailableError, match=r"web\.host: \S+ is no name that a host can have"):
-        page.listen()
 
 
 def test_a_server_that_ends_by_itself_is_a_thread_that_died(monkeypatch: pytest.MonkeyPatch) -> None:
