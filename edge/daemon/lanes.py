@@ -138,14 +138,9 @@ class CameraLane:
         if self._passed_over and frame.at - self._kept_at < _LONGEST_PAUSE_S:
             return True
         self._passed_over, self._kept_at = 0, frame.at
-        if not self._gate.opens(frame.image, frame.at):
-            verdicts = self._people.hold(frame.at)
-            self._say(verdicts, frame.at)
-            self._show(frame, verdicts)
-            return True
-        self._size = FrameSize(width=frame.image.shape[1], height=frame.image.shape[0])
         try:
-            verdicts = self._look(frame)
+            moving = self._gate.opens(frame.image, frame.at)
+            verdicts = self._look(frame) if moving else self._people.hold(frame.at)
         except _CANNOT_BE_ANALYSED as error:
             if not self._failing:
                 log.warning(
@@ -153,13 +148,15 @@ class CameraLane:
                 )
             self._failing = True
             return True
-        self._failing = False
-        self.analysed += 1
+        if moving:
+            self._failing = False
+            self.analysed += 1
         self._say(verdicts, frame.at)
         self._show(frame, verdicts)
         return True
 
     def _look(self, frame: Frame) -> list[Verdict]:
+        self._size = FrameSize(width=frame.image.shape[1], height=frame.image.shape[0])
         found = self._analyzer.find(frame.image)
         self._found = tuple(each.box for each in found)
         counting = [each for each in found if self._counts(each.box, frame.image)]

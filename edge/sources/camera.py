@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 RETRY_FIRST_S = 1.0
 RETRY_CEILING_S = 30.0
+MOST_SPOILED = 8
+"""Frames in a row that cannot be decoded, before it is opened anew."""
 STALLED_AFTER_S = 10.0
 """A camera that has sent no frame for this long hangs, whatever its driver says."""
 FROZEN_AFTER_S = 60.0
@@ -62,18 +64,15 @@ class Camera:
         """Opens, grabs, and opens again with back-off until `stop`."""
         backoff = Backoff(RETRY_FIRST_S, RETRY_CEILING_S)
         while not stop.is_set():
+            since = self._clock()
             try:
-                capture = self._open(self._settings.url)
+                self._watch_once(stop, wake)
             except UnavailableError as error:
                 self._lose(str(error))
-            else:
-                try:
-                    if self._grab_until_lost(capture, stop, wake):
-                        backoff.reset()
-                finally:
-                    capture.release()
-                if capture.frame_interval_s:
-                    stop.wait()  # a file that has been played is not played again
+            except (cv2.error, MemoryError) as error:
+                self._lose(f"{without_secrets(self._settings.url)}: {' '.join(str(error).split()) or 'out of memory'}")
+            if self._last_frame_at is not None and self._last_frame_at >= since:
+                backoff.reset()  # some cameras send a few frames a connection: all the more should be seen of them
             stop.wait(backoff.wait())
 
     def take(self) -> Frame | None:
@@ -98,32 +97,41 @@ class Camera:
                 state, error = "stalled", f"the same picture for over {FROZEN_AFTER_S:.0f} s"
             return SourceState(state, self._frames, max(0, self._opened - 1), self._last_frame_at, error)
 
-    def _grab_until_lost(self, capture: Capture, stop: threading.Event, wake: Wake) -> bool:
-        """Returns whether any frame came."""
+    def _watch_once(self, stop: threading.Event, wake: Wake) -> None:
+        capture = self._open(self._settings.url)
+        try:
+            lost = self._grab_until_lost(capture, stop, wake)
+            if lost is not None:
+                self._lose(f"{without_secrets(self._settings.url)}: {lost}")
+        finally:
+            capture.release()
+        if capture.frame_interval_s:
+            stop.wait()  # a file that has been played is not played again
+
+    def _grab_until_lost(self, capture: Capture, stop: threading.Event, wake: Wake) -> str | None:
+        """Returns how it was lost, None where `stop` came first."""
         with self._lock:
             self._opened += 1
         due = self._clock()
         next_of_file = due
-        came = False
+        spoiled = 0
         while not stop.is_set():
             if not capture.grab():
-                what = "the file has been played to its end" if capture.frame_interval_s else "the stream broke off"
-                self._lose(f"{without_secrets(self._settings.url)}: {what}")
-                return came
+                return "the file has been played to its end" if capture.frame_interval_s else "the stream broke off"
             now = self._clock()
             if now >= due:
                 image = capture.retrieve()
-                if image is None or image.size == 0:
-                    self._lose(f"{without_secrets(self._settings.url)}: sends what cannot be decoded")
-                    return came
-                self._put(self._turned(image), now)
-                came = True
-                wake()
-                due = max(due + 1 / self._settings.max_fps, now)
+                if image is not None and image.size:
+                    self._put(self._turned(image), now)
+                    wake()
+                    due = max(due + 1 / self._settings.max_fps, now)
+                    spoiled = 0
+                elif (spoiled := spoiled + 1) >= MOST_SPOILED:
+                    return "sends what cannot be decoded"
             if capture.frame_interval_s:
                 next_of_file += capture.frame_interval_s
                 stop.wait(max(0.0, next_of_file - self._clock()))
-        return came
+        return None
 
     def _put(self, image: Image, now: float) -> None:
         fingerprint = zlib.crc32(image[_SAMPLED].tobytes())

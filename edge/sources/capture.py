@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 OPEN_LIMIT_S = 5.0
 READ_LIMIT_S = 4.0
+_TRIES = 8
+"""Damaged packets in a row that are passed over."""
 _LIMITS = [
     cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
     round(OPEN_LIMIT_S * 1000),
@@ -45,7 +47,7 @@ _CSI_SIZE = (1280, 720)
 
 
 class Capture(Protocol):
-    """An open camera. `grab` blocks for at most `READ_LIMIT_S`; after False or None it is released, not asked again."""
+    """An open camera. `grab` blocks for 1.5 times `READ_LIMIT_S` at most, and after False it is released."""
 
     frame_interval_s: float
     """0 for a live camera, which sets the pace itself; the time from frame to frame of a file."""
@@ -55,7 +57,7 @@ class Capture(Protocol):
         ...
 
     def retrieve(self) -> Image | None:
-        """The pixels of the grabbed frame, BGR."""
+        """The pixels of the grabbed frame, BGR; None if they cannot be decoded."""
         ...
 
     def release(self) -> None: ...
@@ -118,7 +120,7 @@ class OpenCvCapture:
             raise UnavailableError(_unanswered(url))
 
     def grab(self) -> bool:
-        return self._capture.grab()
+        return _grabbed(self._capture, time.monotonic)
 
     def retrieve(self) -> Image | None:
         return _pixels(self._capture)
@@ -148,7 +150,7 @@ class RtspCapture:
 
     def grab(self) -> bool:
         """As every `grab`, but once it may take `OPEN_LIMIT_S` more."""
-        if not self._capture.grab():
+        if not _grabbed(self._capture, self._clock):
             return False
         stream_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         if self._pace is None or not self._pace.falls_behind(stream_s, self._clock()):
@@ -157,7 +159,7 @@ class RtspCapture:
         self._pace = None
         self._capture.release()
         self._capture = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, _LIMITS)
-        return self._capture.grab()
+        return _grabbed(self._capture, self._clock)
 
     def retrieve(self) -> Image | None:
         return _pixels(self._capture)
@@ -249,8 +251,26 @@ def _unanswered(url: str) -> str:
     return f"{without_secrets(url)}: does not answer, or with nothing that is a video"
 
 
+def _grabbed(capture: cv2.VideoCapture, clock: Monotonic) -> bool:
+    """Takes the next frame that is sound.
+
+    OpenCV says False of a packet that FFmpeg cannot decode as it does of the end, but goes on behind it when asked
+    again; at the end, and where nothing comes any more, it says so again.
+    """
+    until = clock() + READ_LIMIT_S / 2
+    for _ in range(_TRIES):
+        if capture.grab():
+            return True
+        if clock() >= until:
+            break
+    return False
+
+
 def _pixels(capture: cv2.VideoCapture) -> Image | None:
-    there, image = capture.retrieve()
+    try:
+        there, image = capture.retrieve()
+    except cv2.error:  # an empty buffer of a USB camera is an assertion that failed
+        return None
     return np.asarray(image, np.uint8) if there else None
 
 

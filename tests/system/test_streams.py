@@ -99,6 +99,24 @@ def test_an_mjpeg_stream_yields_one_event_for_a_person_who_stays(
     assert status["state"] == "running"
 
 
+def test_a_picture_that_is_empty_or_damaged_now_and_then_costs_no_connection(
+    tmp_path: Path, broker: Mosquitto, yunet: str, masked_man: list[bytes]
+) -> None:
+    """Whoever stands there would be somebody new with each, and be said again."""
+    server = MjpegServer([*masked_man[:24], b"", masked_man[25], b"\0nonsense" * 50])
+    try:
+        config = config_for(tmp_path, broker.port, server.url, yunet)
+        with subscribed(tmp_path, broker.port) as subscriber, running(config):
+            subscriber.wait_for("/event")
+            server.jpegs = masked_man
+            time.sleep(FORGOTTEN_S)
+    finally:
+        server.stop()
+
+    assert len(subscriber.received("/event")) == 1
+    assert subscriber.received("/status")[-1].json()["sources"][0]["reconnects"] == 0
+
+
 def test_a_stream_that_changes_its_resolution_is_read_on(
     tmp_path: Path, broker: Mosquitto, yunet: str, masked_man: list[bytes]
 ) -> None:

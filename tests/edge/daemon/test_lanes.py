@@ -13,6 +13,7 @@ from edge.daemon.clock import Clock
 from edge.daemon.heat import Heat
 from edge.daemon.lanes import CameraLane, Context, FolderLane
 from edge.errors import ModelError
+from edge.gate import Gate
 from edge.history import History, Tally
 from edge.messages import Event, PublishedImage
 from edge.outbox import Entry
@@ -123,6 +124,20 @@ def test_frames_that_cannot_be_analysed_are_told_of_once_and_end_nothing(
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
         f"source door: frames cannot be analysed: {str(error) or 'out of memory'}"
     ]
+
+
+def test_nor_does_a_frame_that_there_is_no_room_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
+    def opens(*_: object) -> bool:
+        raise cv2.error("Insufficient memory")
+
+    door = Door()
+    door.somebody = face("no_mask")
+    with monkeypatch.context() as patch:
+        patch.setattr(Gate, "opens", opens)
+        door.goes_on_for(1.0)
+    assert (door.events, door.lane.analysed) == ([], 0)
+    door.goes_on_for(1.0)
+    assert len(door.events) == 1
 
 
 class Inbox:

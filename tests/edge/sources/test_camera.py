@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from edge.errors import UnavailableError
 from edge.settings import CameraSource
 from edge.sources import camera as camera_module
-from edge.sources.camera import FROZEN_AFTER_S, STALLED_AFTER_S, Camera
+from edge.sources.camera import FROZEN_AFTER_S, MOST_SPOILED, STALLED_AFTER_S, Camera
 from edge.sources.capture import Capture, PiCapture, open_capture, without_secrets
 from edge.vision.geometry import Image
 from support.clock import Clock
@@ -142,6 +143,62 @@ def test_a_broken_stream_is_opened_again_and_released_before(clock: Clock) -> No
 
     assert camera.state().reconnects >= 2
     assert camera.state().state == "lost"
+
+
+class ErringCapture(FakeCapture):
+    """Raises `error` instead of the second frame."""
+
+    error: Exception
+
+    def retrieve(self) -> Image | None:
+        if len(self.left) == 1:
+            raise self.error
+        return super().retrieve()
+
+
+@pytest.mark.usefixtures("_no_patience")
+@pytest.mark.parametrize("error", [cv2.error("Insufficient\nmemory"), MemoryError()], ids=["of OpenCV", "of Python"])
+def test_a_want_of_memory_is_a_camera_that_is_lost_and_opened_again(clock: Clock, error: Exception) -> None:
+    captures: list[ErringCapture] = []
+
+    def opener(_: str) -> Capture:
+        assert all(capture.released.is_set() for capture in captures)
+        captures.append(ErringCapture(frames(3), clock))
+        captures[-1].error = error
+        return captures[-1]
+
+    camera = a_camera(clock, opener)
+    with watched(camera):
+        eventually(lambda: len(captures) >= 3)
+
+    assert camera.state().state == "lost"
+    assert camera.state().error == f"/dev/video0: {'Insufficient memory' if str(error) else 'out of memory'}"
+
+
+class SpoiledCapture(FakeCapture):
+    """The frames that are black cannot be decoded."""
+
+    def retrieve(self) -> Image | None:
+        return self.grabbed if self.grabbed is not None and self.grabbed.any() else None
+
+
+def test_a_few_frames_that_cannot_be_decoded_are_passed_over(clock: Clock) -> None:
+    good, spoiled = frames(2)[1], frames(1)[0]
+    sent = [good, *[spoiled] * (MOST_SPOILED - 1), good, *[spoiled] * (MOST_SPOILED - 1), good]
+    camera = a_camera(clock, lambda _: SpoiledCapture(sent, clock))
+    with watched(camera):
+        eventually(lambda: camera.state().state == "lost")
+
+    assert camera.state().frames == 3
+    assert camera.state().error == "/dev/video0: the stream broke off"
+
+
+def test_a_camera_of_which_nothing_can_be_decoded_is_lost(clock: Clock) -> None:
+    camera = a_camera(clock, lambda _: SpoiledCapture([frames(2)[1], *frames(1) * MOST_SPOILED], clock))
+    with watched(camera):
+        eventually(lambda: camera.state().state == "lost")
+
+    assert camera.state().error == "/dev/video0: sends what cannot be decoded"
 
 
 @pytest.mark.usefixtures("_no_patience")

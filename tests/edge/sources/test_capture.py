@@ -1,9 +1,10 @@
-"""An RTSP stream with a stand-in for OpenCV; tests/system/test_streams.py has a real one."""
+"""A damaged film; and an RTSP stream with a stand-in for OpenCV: tests/system/test_streams.py has a real one."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -129,3 +130,43 @@ def test_a_camera_that_does_not_answer_is_let_go(streams: type[Stream]) -> None:
         open_capture(URL)
 
     assert streams.opened[0].released
+
+
+def a_film(path: Path, pictures: int, damaged: Sequence[int]) -> str:
+    """Motion JPEG; some of its pictures have no beginning."""
+    random = np.random.default_rng(0)
+    film = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (160, 120))
+    for _ in range(pictures):
+        film.write(random.integers(0, 255, (120, 160, 3), np.uint8))
+    film.release()
+    data, at = bytearray(path.read_bytes()), -1
+    for number in range(pictures):
+        at = data.find(b"\xff\xd8\xff", at + 1)
+        if number in damaged:
+            data[at : at + 600] = bytes(600)
+    path.write_bytes(data)
+    return str(path)
+
+
+@pytest.mark.parametrize("damaged", [[], [5], [5, 6, 7, 19]])
+def test_a_damaged_picture_costs_no_other(tmp_path: Path, damaged: list[int]) -> None:
+    capture = open_capture(a_film(tmp_path / "film.avi", 20, damaged))
+    seen = 0
+    while capture.grab():
+        assert capture.retrieve() is not None
+        seen += 1
+    assert not capture.grab()
+    capture.release()
+    assert seen == 20 - len(damaged)
+
+
+def test_an_empty_buffer_is_a_frame_that_cannot_be_decoded(
+    streams: type[Stream], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def retrieve(_: Stream) -> None:
+        cv2.imdecode(np.zeros((1, 0), np.uint8), cv2.IMREAD_COLOR)
+
+    monkeypatch.setattr(streams, "retrieve", retrieve)
+    capture = RtspCapture(URL, streams.clock)
+    assert capture.grab()
+    assert capture.retrieve() is None
