@@ -18,6 +18,7 @@ from pathlib import Path
 from edge.errors import UnavailableError
 from edge.outbox_files import set_aside, uri_to_read
 from edge.outbox_rows import FileDone, FileKey, Stored, file_key
+from edge.outbox_waiting import Waiting
 
 log = logging.getLogger(__name__)
 
@@ -61,11 +62,13 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._db = sqlite3.connect(_NO_FILE, timeout=5, isolation_level=None, check_same_thread=False, uri=True)
+        self._waiting = Waiting(self._db)
         self._has_file = False
         self._durable_changes = -1  # a run that was killed may have left some too
         try:
             self._db.execute("PRAGMA wal_autocheckpoint=0")
             self._make_tables(MEMORY)
+            self._waiting.count(MEMORY)
             self.problem = self._open_file()
         except BaseException:
             self._db.close()
@@ -147,6 +150,7 @@ class Store:
             if found not in (0, _FORMAT):
                 raise UnavailableError(f"{self._path}: was written by a newer version (format {found})")  # noqa: TRY301
             yield found
+            self._waiting.count(DISK)
         except BaseException:
             self._db.execute(f"DETACH {DISK}")
             raise
@@ -156,13 +160,15 @@ class Store:
     def transaction(self) -> Iterator[None]:
         """All that is done in the block, or nothing."""
         self._db.execute("BEGIN")
+        numbers = self._waiting.numbers.copy()
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
+            self._waiting.numbers = numbers
             if self._db.in_transaction:  # SQLite itself rolls back when the disk is full
                 self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
     def counter(self, name: str) -> int:
         """`seq`, the last number that was given, or `dropped`."""
@@ -177,6 +183,7 @@ class Store:
     def insert_messages(self, where: str, messages: Iterable[Stored], stamp: float | None) -> None:
         rows = [(message.seq, message.topic, message.payload, stamp) for message in messages]
         self._db.executemany(f"INSERT INTO {where}.message VALUES (?, ?, ?, ?)", rows)
+        self._waiting.numbers[where] += len(rows)
 
     def insert_file(self, where: str, file: FileDone) -> None:
         self._db.execute(
@@ -191,8 +198,8 @@ class Store:
 
     def waiting(self) -> tuple[int, float | None]:
         """How many messages there are in both databases, and the stamp of the oldest that has one."""
-        number, oldest = self._db.execute(f"SELECT count(*), min(stamp) FROM {_BOTH}").fetchone()
-        return int(number), oldest
+        stamps = [stamp for where in (DISK, MEMORY) if (stamp := self._waiting.first_stamp(where)) is not None]
+        return sum(self._waiting.numbers.values()), min(stamps, default=None)
 
     def held(self, where: str, seqs: Iterable[int]) -> set[int]:
         """Those of `seqs` that are there."""
@@ -201,7 +208,8 @@ class Store:
 
     def delete_messages(self, where: str, seqs: Collection[int]) -> None:
         with self.transaction():
-            self._db.executemany(f"DELETE FROM {where}.message WHERE seq = ?", [(seq,) for seq in seqs])
+            gone = self._db.executemany(f"DELETE FROM {where}.message WHERE seq = ?", [(seq,) for seq in seqs])
+            self._waiting.numbers[where] -= max(0, gone.rowcount)
 
     def delete_in_parts(self, seqs: set[int]) -> None:
         """Deletes messages from the disk, and from `seqs` what is deleted; leaves some of many to the next call.
@@ -233,7 +241,9 @@ class Store:
             Whether it was there.
         """
         self._db.execute(f"UPDATE {where}.file SET dropped = 1 WHERE seq = ?", (seq,))
-        return self._db.execute(f"DELETE FROM {where}.message WHERE seq = ?", (seq,)).rowcount > 0
+        gone = self._db.execute(f"DELETE FROM {where}.message WHERE seq = ?", (seq,)).rowcount
+        self._waiting.numbers[where] -= gone
+        return gone > 0
 
     def files(self, source: str, *, published: bool) -> list[FileDone]:
         """Files of a source, in both databases.
@@ -256,25 +266,27 @@ class Store:
 
     def trim(self, where: str, limit: int, born_before: float) -> int:
         """Gives up what is beyond the newest `limit` messages, and what has a stamp before `born_before`; how many."""
-        first, last = self._db.execute(f"SELECT min(seq), max(seq) FROM {where}.message").fetchone()
-        if first is None:
-            return 0
         newest_to_go = 0
-        if last - first >= limit:  # otherwise there cannot be more, and counting them is dear
+        if self._waiting.numbers[where] > limit:
             row = self._db.execute(f"SELECT seq FROM {where}.message ORDER BY seq DESC LIMIT 1 OFFSET ?", (limit,))
             newest_to_go = (row.fetchone() or (0,))[0]
-        if not newest_to_go and not self._has_older(where, born_before):
+        oldest = self._waiting.first_stamp(where)
+        if not newest_to_go and (oldest is None or oldest >= born_before):
             return 0
         condition, limits = "(seq <= ? OR stamp < ?)", (newest_to_go, born_before)
         old = f"SELECT seq FROM {where}.message WHERE {condition}"
         self._db.execute(f"UPDATE {where}.file SET dropped = 1 WHERE seq IN ({old})", limits)
-        return self._db.execute(f"DELETE FROM {where}.message WHERE {condition}", limits).rowcount
+        gone = self._db.execute(f"DELETE FROM {where}.message WHERE {condition}", limits).rowcount
+        self._waiting.numbers[where] -= gone
+        return gone
 
     def move_to_disk(self) -> None:
         """Carries over what is in memory."""
         self._db.execute(f"INSERT INTO {DISK}.message SELECT * FROM {MEMORY}.message")
         self._db.execute(f"INSERT OR REPLACE INTO {DISK}.file SELECT * FROM {MEMORY}.file")
         self._db.execute(f"DELETE FROM {MEMORY}.message")
+        self._waiting.numbers[DISK] += self._waiting.numbers[MEMORY]
+        self._waiting.numbers[MEMORY] = 0
         self._db.execute(f"DELETE FROM {MEMORY}.file")
 
     def checkpoint(self) -> None:
@@ -286,9 +298,3 @@ class Store:
 
     def close(self) -> None:
         self._db.close()
-
-    def _has_older(self, where: str, born_before: float) -> bool:
-        """Whether the oldest message that has a stamp is older; later ones can be only where the clock stepped."""
-        oldest = f"SELECT stamp FROM {where}.message WHERE stamp IS NOT NULL ORDER BY seq LIMIT 1"
-        found = self._db.execute(oldest).fetchone()
-        return found is not None and found[0] < born_before

@@ -61,8 +61,8 @@ class StatusReport:
 
     def make(self, *, stopping: bool) -> Status:
         """The status of now."""
+        pending, oldest = self._outbox.pending()  # first, for it may have to wait
         now = self._clock.monotonic()
-        pending, oldest = self._outbox.pending()
         wall = self._clock.now()
         state: Literal["running", "degraded", "stopping"] = "degraded" if self.problems() else "running"
         return Status(
@@ -94,7 +94,7 @@ class StatusReport:
             frames=state.frames,
             analysed=lane.analysed,
             fps=round(self._rate(source.name, state.frames, now), 1),
-            last_frame_age_s=None if state.last_frame_at is None else round(now - state.last_frame_at, 1),
+            last_frame_age_s=None if state.last_frame_at is None else round(max(0.0, now - state.last_frame_at), 1),
             reconnects=state.reconnects,
             error=state.error,
         )

@@ -1,0 +1,99 @@
+"""How much waits, and since when: always right, and known without reading what waits."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.outbox import Entry, Outbox
+from support.disk import add_events, fill, small_disk
+from support.messages import an_event
+
+LIMIT = 50
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", "400k") as folder:
+        yield folder
+
+
+def really_waiting(path: Path) -> int:
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
+        return int(db.execute("SELECT count(*) FROM message").fetchone()[0])
+
+
+def test_the_number_is_right_whatever_is_done(tmp_path: Path) -> None:
+    """Added, confirmed in any order and twice, dropped, trimmed, and all of it again after a restart."""
+    path, random = tmp_path / "outbox.sqlite3", np.random.default_rng(3)
+    outbox = Outbox(path, LIMIT, 100.0)
+    for now in range(400):
+        known = [message.seq for message in outbox.batch(0, 1000)] or [0]
+        some = [int(seq) for seq in random.choice([*known, 10_000], 4)]
+        what = int(random.integers(6))
+        if what <= 1:
+            outbox.add([Entry((an_event(), an_event()))] * int(random.integers(1, 9)), None if now % 3 else float(now))
+        elif what == 2:
+            outbox.confirm(some)
+        elif what == 3:
+            outbox.drop(some[0])
+        elif what == 4:
+            outbox.trim(float(now))
+        else:
+            outbox.close()
+            outbox = Outbox(path, LIMIT, 100.0)
+        assert outbox.pending()[0] == really_waiting(path) == len(outbox.batch(0, 1000))
+    outbox.close()
+
+
+def test_the_number_is_right_while_the_disk_refuses_and_after(disk: Path) -> None:
+    outbox = Outbox(disk / "outbox.sqlite3", 10_000, 1e9)
+    add_events(outbox, 20)
+    ballast = fill(disk)
+    for _ in range(30):
+        add_events(outbox, 3)
+    assert outbox.problem is not None
+    outbox.confirm([3, 4, 5, 100])
+    assert outbox.pending()[0] == 106 == len(outbox.batch(0, 1000))
+
+    ballast.unlink()
+    outbox.recover()
+
+    assert outbox.problem is None
+    assert outbox.pending()[0] == 106 == really_waiting(disk / "outbox.sqlite3")
+    outbox.close()
+
+
+@pytest.mark.parametrize(
+    ("stamp", "oldest"),
+    [(lambda _: 1000.0, 1000.0), (lambda _: None, None), (lambda at: 7.0 if at == 19_999 else None, 7.0)],
+    ids=["all stamped", "none", "the last"],
+)
+def test_a_long_backlog_is_not_read_for_the_status_nor_every_second(
+    tmp_path: Path, stamp: Callable[[int], float | None], oldest: float | None
+) -> None:
+    """Counted in steps of SQLite's machine, which do not depend on how fast a disk is."""
+    outbox = Outbox(tmp_path / "outbox.sqlite3", 100_000, 1e9)
+    for first in range(0, 20_000, 500):
+        outbox.add([Entry((an_event(),))] * 499, stamp(first))
+        outbox.add([Entry((an_event(),))], stamp(first + 499))
+    assert outbox.pending() == (20_000, oldest)
+    assert outbox.trim(2000.0) == 0
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    outbox._store._db.set_progress_handler(count, 100)
+    for _ in range(10):
+        assert outbox.pending() == (20_000, oldest)
+        assert outbox.trim(2000.0) == 0
+    outbox._store._db.set_progress_handler(None, 0)
+    outbox.close()
+
+    assert steps * 100 <= 5_000
