@@ -11,8 +11,9 @@ from pathlib import Path
 
 from edge.assembly import Vision, load_classifier_of, load_detector_of
 from edge.errors import ConfigError, MaskgateError, ModelError, UnavailableError
-from edge.mqtt.connection import Connection, tls_context
+from edge.mqtt.connection import Connection
 from edge.mqtt.embedded import EMBEDDED, EmbeddedBroker, embedded_broker_settings, take_broker_port
+from edge.mqtt.tls import tls_context
 from edge.mqtt.versions import connect
 from edge.settings import CameraSource, FolderSource, MqttSettings, Settings, WebSettings
 from edge.settings.needs import contradictions

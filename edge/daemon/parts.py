@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import secrets
 from dataclasses import dataclass
@@ -20,10 +21,10 @@ from edge.daemon.report import StatusReport
 from edge.errors import ConfigError, UnavailableError
 from edge.history import History, Tally
 from edge.mqtt.announcer import Announcer
-from edge.mqtt.connection import require_pair
 from edge.mqtt.embedded import EMBEDDED, embedded_broker_settings
 from edge.mqtt.publisher import Publisher
 from edge.mqtt.snapshots import Snapshots
+from edge.mqtt.tls import require_pair
 from edge.mqtt.topics import Topics
 from edge.outbox import Outbox
 from edge.people import DecisionRule, People
@@ -35,6 +36,8 @@ from edge.sources.folder import Folder
 from edge.views import Views
 from edge.vision.cards import ModelFile
 from edge.web import require_extra
+
+log = logging.getLogger(__name__)
 
 _SECONDS_AN_HOUR = 3600
 
@@ -125,6 +128,8 @@ def _claim_state_dir(path: Path) -> int:
     except BlockingIOError as error:
         os.close(lock)
         raise UnavailableError(f"state_dir: {path} is in use by another maskgate; give each its own") from error
+    except OSError as error:  # some network mounts
+        log.warning("state_dir: %s cannot be locked (%s); see to it that nobody else has it", path, error.strerror)
     return lock
 
 

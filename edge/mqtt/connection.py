@@ -17,8 +17,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge.errors import ConfigError, UnavailableError
+from edge.errors import UnavailableError
 from edge.mqtt.packets import json_properties, picture_properties, publish_size
+from edge.mqtt.tls import tls_context
 from edge.mqtt.window import Message, Window
 from edge.settings import MqttSettings
 
@@ -96,6 +97,8 @@ class Connection:
         self._too_large: set[str] = set()
         self.refused_subscription: str | None = None
         """The topic filter that the broker would not take, and why."""
+        self.ended: str | None = None
+        """Why the broker has ended the connection, where it said so: MQTT 5 lets it answer a publish like that."""
         self._asked_for: dict[int | None, str] = {}
         self._answer: ReasonCode | None = None
         self._on_receipt = on_receipt
@@ -187,6 +190,7 @@ class Connection:
         if settings.tls:
             client.tls_set_context(tls_context(settings))
         client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
         return client
@@ -212,6 +216,12 @@ class Connection:
         self.receive_maximum = getattr(more, "ReceiveMaximum", _MOST_IN_FLIGHT)
         self._window.most = min(self._window.most, self.receive_maximum)
         self._largest_packet = getattr(more, "MaximumPacketSize", _LARGEST_PACKET)
+
+    def _on_disconnect(
+        self, _client: object, _data: object, flags: mqtt.DisconnectFlags, reason: ReasonCode, _more: object
+    ) -> None:
+        if flags.is_disconnect_packet_from_server and reason.value >= _FAILURE:
+            self.ended = str(reason)
 
     def _pass_on(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
         try:
@@ -249,11 +259,6 @@ class Connection:
         return given.mid
 
 
-def _no_pass_phrase() -> bytes:
-    """Nobody is there to type one; without this, OpenSSL asks on the terminal."""
-    return b""
-
-
 @contextmanager
 def _told_apart(where: str) -> Iterator[None]:
     """What can go wrong while connecting, as an `UnavailableError` that says which it was."""
@@ -269,28 +274,3 @@ def _told_apart(where: str) -> Iterator[None]:
         raise UnavailableError(f"{where}: is no name that a host can have") from error
     except OSError as error:
         raise UnavailableError(f"{where}: {error.strerror or error}") from error
-
-
-def require_pair(settings: MqttSettings) -> None:
-    """Raises ConfigError if a certificate is named without its key, or a key without its certificate."""
-    if bool(settings.cert_file) != bool(settings.key_file):
-        raise ConfigError("mqtt: cert_file and key_file belong together")
-
-
-def tls_context(settings: MqttSettings) -> ssl.SSLContext:
-    """Verifies the broker against `ca_file` or the system's authorities; shows our certificate if there is one.
-
-    Raises:
-        ConfigError: one of the files is missing or is no certificate or key, or one of two is not named.
-    """
-    require_pair(settings)
-    try:
-        context = ssl.create_default_context(cafile=settings.ca_file)
-    except OSError as error:
-        raise ConfigError(f"mqtt.ca_file: {settings.ca_file}: {error.strerror or error}") from error
-    if settings.cert_file:
-        try:
-            context.load_cert_chain(settings.cert_file, settings.key_file, password=_no_pass_phrase)
-        except OSError as error:
-            raise ConfigError(f"mqtt.cert_file, mqtt.key_file: {error.strerror or error}") from error
-    return context

@@ -147,7 +147,8 @@ class Publisher:
         while not stop.is_set():
             self.turned_at = self._clock()
             if not connection.poll(timeout_s):
-                self._tell("the connection was lost")
+                ended = f"the broker ended the connection: {connection.ended}"
+                self._tell("the connection was lost" if connection.ended is None else ended)
                 return
             self._say_the_latest(connection)
             timeout_s = delivery.turn()

@@ -6,6 +6,7 @@ formats' own structure is enough to answer both; nothing here allocates more tha
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from edge.errors import ImageError
 
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_WITHOUT_LENGTH = frozenset([0x01, *range(0xD0, 0xD9)])
+_JPEG_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])", re.DOTALL)
+"""Of a part, a scan or the end; the others stand in the coded data."""
 _MOST_MARKERS, _MOST_SCANS = 2000, 200
 """Far above what any camera writes (a progressive JPEG has about ten scans); above that it is made to cost time."""
 _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 256, 257, 322, 323
@@ -57,8 +60,6 @@ def probe(data: bytes) -> Header:
 def _jpeg(data: bytes) -> tuple[int, int]:
     size = None
     at = 2
-    if data.count(b"\xff\xda") > _MOST_SCANS:
-        raise ImageError(f"the JPEG has more than {_MOST_SCANS} scans, each of which costs as much as a picture")
     for _ in range(_MOST_MARKERS):
         if data[at] != 0xFF:
             raise ImageError(f"the JPEG is damaged at byte {at}")
@@ -78,10 +79,29 @@ def _jpeg(data: bytes) -> tuple[int, int]:
         raise ImageError(f"the JPEG has more than {_MOST_MARKERS} parts before its picture")
     if size is None:
         raise ImageError("the JPEG holds no picture")
+    if _scans(data, at) > _MOST_SCANS:
+        raise ImageError(f"the JPEG has more than {_MOST_SCANS} scans, each of which costs as much as a picture")
     # In the coded data an FF is always followed by 00 or a restart mark, so this is the real end.
     if data.find(b"\xff\xd9", at) < 0:
         raise ImageError("the JPEG is cut off before its end")
     return size
+
+
+def _scans(data: bytes, at: int) -> int:
+    """How many scans there are from the first one to the end mark; behind it phones write whole films.
+
+    Parts between the scans are stepped over, for a comment may hold what looks like an end mark.
+    """
+    scans = 0
+    for _ in range(_MOST_MARKERS):
+        found = _JPEG_MARKER.search(data, at)
+        if found is None or found[1] == b"\xd9" or scans > _MOST_SCANS:
+            return scans
+        at = found.end()
+        scans += found[1] == b"\xda"
+        if found[1][0] not in _JPEG_WITHOUT_LENGTH:
+            at += int.from_bytes(data[at : at + 2], "big")
+    raise ImageError(f"the JPEG has more than {_MOST_MARKERS} parts")
 
 
 def _png(data: bytes) -> tuple[int, int]:

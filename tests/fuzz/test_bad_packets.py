@@ -228,6 +228,30 @@ def test_a_topic_that_is_no_utf_8_ends_nothing(outbox: Outbox, version: str) -> 
     assert died_of is None
 
 
+@pytest.mark.parametrize(
+    ("reason", "why"),
+    [
+        (0x87, "the broker ended the connection: Not authorized"),
+        (0x97, "the broker ended the connection: Quota exceeded"),
+        (0x00, "the connection was lost"),
+    ],
+)
+def test_a_broker_that_answers_a_message_by_ending_the_connection_is_told_with_its_reason(
+    outbox: Outbox, reason: int, why: str
+) -> None:
+    def ends(came: bytes) -> list[bytes]:
+        if came[0] == 0x10:
+            return [connack("5")]
+        return [disconnect(reason), b""] if came[0] & 0xF0 == 0x30 else []
+
+    with FakeBroker(ends) as broker:
+        publisher = Publisher(MqttSettings(host="127.0.0.1", port=broker.port), Topics("maskgate", "lobby-1"), outbox)
+        with Worker("publisher", publisher.run, 10) as worker:
+            eventually(lambda: publisher.problem == why)
+            worker.ask_to_stop()
+            publisher.wake()
+
+
 def test_a_subscriber_gives_a_broker_time_that_ends_every_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
     monkeypatch.setattr(subscriber, "_wait", lambda seconds, _: waits.append(seconds))

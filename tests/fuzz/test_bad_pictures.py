@@ -132,6 +132,27 @@ def test_a_jpeg_of_thousands_of_scans_is_refused() -> None:
         decode(scan_bomb(64, 5000))
 
 
+def test_nor_are_they_hidden_behind_an_end_mark_in_a_comment() -> None:
+    bomb, comment = scan_bomb(64, 5000), b"\xff\xfe\x00\x04\xff\xd9"
+    at = bomb.index(b"\xff\xda\x00\x08\x01\x01\x00\x01")  # the second scan
+    with pytest.raises(ImageError, match="scans"):
+        decode(bomb[:at] + comment + bomb[at:])
+    harmless = scan_bomb(64, 10)
+    assert decode(harmless[:at] + comment + harmless[at:]).shape == (64, 64, 3)
+
+
+def test_a_jpeg_of_thousands_of_parts_between_its_scans_is_refused() -> None:
+    harmless = scan_bomb(64, 10)
+    at = harmless.index(b"\xff\xda\x00\x08\x01\x01\x00\x01")
+    with pytest.raises(ImageError, match="parts"):
+        decode(harmless[:at] + b"\xff\xfe\x00\x02" * 3000 + harmless[at:])
+
+
+def test_what_lies_behind_the_end_of_a_jpeg_is_nobodys_scan() -> None:
+    """A phone's motion photo: the film behind it has an FF DA in each 64 KiB by chance."""
+    assert decode(scan_bomb(64, 10) + b"\xff\xda\x00\x08film" * 1000).shape == (64, 64, 3)
+
+
 def test_judging_a_long_thin_picture_as_a_face_costs_little_memory() -> None:
     cost = memory_for(
         "import numpy as np\nfrom edge.vision.geometry import face_input, whole\n"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -210,3 +212,21 @@ def test_events_of_a_time_that_lies_far_back_are_not_dropped_for_their_age_befor
         time.sleep(1.5)
         assert outbox.pending()[0] >= 1
         assert outbox.dropped() == 0
+
+
+def test_a_state_directory_on_a_mount_that_knows_no_locks_is_told_of_and_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def flock(*_: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("fcntl.flock", flock)
+    state_dir = tmp_path / "state"
+    source = CameraSource(kind="camera", name="door", url="demo:")
+    daemon = Daemon(Settings(state_dir=state_dir, sources=(source,), mqtt=MqttSettings(host="")))
+    with Worker("daemon", daemon.run, 10) as worker:
+        eventually(lambda: "ready" in caplog.messages)
+        assert worker.died_of is None
+    told = f"state_dir: {state_dir} cannot be locked (No locks available); see to it that nobody else has it"
+    assert told in caplog.messages
