@@ -270,10 +270,10 @@ class Store:
         if self._waiting.numbers[where] > limit:
             row = self._db.execute(f"SELECT seq FROM {where}.message ORDER BY seq DESC LIMIT 1 OFFSET ?", (limit,))
             newest_to_go = (row.fetchone() or (0,))[0]
-        oldest = self._waiting.first_stamp(where)
-        if not newest_to_go and (oldest is None or oldest >= born_before):
+        highest = max(newest_to_go, self._waiting.newest_before(where, born_before))
+        if not highest:
             return 0
-        condition, limits = "(seq <= ? OR stamp < ?)", (newest_to_go, born_before)
+        condition, limits = "seq <= ? AND (seq <= ? OR stamp < ?)", (highest, newest_to_go, born_before)
         old = f"SELECT seq FROM {where}.message WHERE {condition}"
         self._db.execute(f"UPDATE {where}.file SET dropped = 1 WHERE seq IN ({old})", limits)
         gone = self._db.execute(f"DELETE FROM {where}.message WHERE {condition}", limits).rowcount

@@ -35,8 +35,19 @@ class Waiting:
         query = f"SELECT seq, stamp FROM {where}.message WHERE seq > ? AND stamp IS NOT NULL ORDER BY seq LIMIT 1"
         found = self._db.execute(query, (self._unstamped[where],)).fetchone()
         if found is None:
-            last = self._db.execute(f"SELECT max(seq) FROM {where}.message").fetchone()[0]
-            self._unstamped[where] = max(last or 0, self._unstamped[where])
+            self._unstamped[where] = max(self._last(where), self._unstamped[where])
             return None
         self._unstamped[where] = found[0] - 1
         return float(found[1])
+
+    def newest_before(self, where: str, stamp: float) -> int:
+        """No message above this number is older than `stamp`, but for one behind a step of the clock; 0 if none is."""
+        oldest = self.first_stamp(where)
+        if oldest is None or oldest >= stamp:
+            return 0
+        query = f"SELECT seq FROM {where}.message WHERE seq > ? AND stamp >= ? ORDER BY seq LIMIT 1"
+        younger = self._db.execute(query, (self._unstamped[where], stamp)).fetchone()
+        return self._last(where) if younger is None else int(younger[0]) - 1
+
+    def _last(self, where: str) -> int:
+        return int(self._db.execute(f"SELECT max(seq) FROM {where}.message").fetchone()[0] or 0)

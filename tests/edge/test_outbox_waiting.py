@@ -97,3 +97,25 @@ def test_a_long_backlog_is_not_read_for_the_status_nor_every_second(
     outbox.close()
 
     assert steps * 100 <= 5_000
+
+
+def test_what_becomes_too_old_is_found_without_reading_the_rest(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox.sqlite3", 100_000, 100.0)
+    for at in range(200):
+        outbox.add([Entry((an_event(),))] * 100, None if at % 10 == 5 else float(at))
+    assert outbox.trim(150.0) == 45 * 100
+    assert outbox.pending() == (155 * 100, 50.0)
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    outbox._store._db.set_progress_handler(count, 100)
+    assert outbox.trim(150.5) == 100
+    outbox._store._db.set_progress_handler(None, 0)
+    assert outbox.pending() == (154 * 100, 51.0)
+    assert {message.seq for message in outbox.batch(0, 1000)} >= set(range(501, 601))  # without a stamp, never too old
+    outbox.close()
+
+    assert steps * 100 <= 20_000
