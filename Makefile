@@ -8,7 +8,7 @@ NODE_RED := 4.1.15
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-system test-edge test-train test-pythons check format bench wheel bundle tflite homeassistant node-red lock clean
+.PHONY: help venv demo test test-boards test-system test-edge test-train test-pythons check format bench wheel bundle tflite homeassistant node-red lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -18,11 +18,17 @@ venv: $(VENV)/done ## .venv with everything but the training side
 demo: venv ## the main job: a moving scene, an embedded broker, events
 	$(VENV)/bin/maskgate demo
 
-# make -j2 test: two at once; those of the system wait for other programs most of the time.
-test: test-system test-edge test-train ## all tests
+# make -j3 test: three at once; those of the system wait for other programs most of the time.
+test: test-boards test-system test-train test-edge ## all tests
+
+# Emulated boards, and a container that boots.
+BOARDS := $(patsubst %,tests/system/test_%.py,aarch64 bundle systemd unit_file)
+
+test-boards: venv
+	$(VENV)/bin/pytest $(BOARDS)
 
 test-system: venv
-	$(VENV)/bin/pytest tests/system
+	$(VENV)/bin/pytest tests/system $(BOARDS:%=--ignore %)
 
 test-edge: venv
 	$(VENV)/bin/pytest --ignore tests/system --ignore tests/train
