@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import edge
@@ -32,25 +34,39 @@ def cold_start_s(settings: Settings) -> float:
     with (
         tempfile.TemporaryDirectory(prefix="maskgate-bench-") as name,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear,
+        ExitStack() as ending,
     ):
         ear.bind(f"\0{address}")  # no path, for that of a temporary folder can be too long
         ear.settimeout(_TICK_S)
         config = Path(name) / "maskgate.toml"
         config.write_text(_config(settings, Path(name)), encoding="utf-8")
         began = time.monotonic()
-        daemon = subprocess.Popen(
-            [sys.executable, "-m", "edge", "run", "--config", str(config)],
-            cwd=Path(edge.__file__).parents[1],
-            env=_environment(f"@{address}"),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            _await_ready(daemon, ear, began + _LIMIT_S)
-            return time.monotonic() - began
-        finally:
-            _end(daemon)
+        with _held(signal.SIGTERM, signal.SIGINT):
+            daemon = subprocess.Popen(
+                [sys.executable, "-m", "edge", "run", "--config", str(config)],
+                cwd=Path(edge.__file__).parents[1],
+                env=_environment(f"@{address}"),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            ending.callback(_end, daemon)
+        _await_ready(daemon, ear, began + _LIMIT_S)
+        return time.monotonic() - began
+
+
+@contextmanager
+def _held(*numbers: signal.Signals) -> Iterator[None]:
+    """Signals come when the block has ended: within `Popen`, one would leave behind what has just been started."""
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda caught, _: came.append(caught)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for caught in came:
+            signal.raise_signal(caught)
 
 
 def _await_ready(daemon: subprocess.Popen[str], ear: socket.socket, deadline: float) -> None:

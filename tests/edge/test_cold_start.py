@@ -7,9 +7,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from edge import cold_start
 from edge.cold_start import cold_start_s
 from edge.errors import UnavailableError
 from edge.settings import load_settings
@@ -48,6 +51,32 @@ def test_a_bench_that_is_ended_leaves_no_daemon_and_no_folder_behind(tmp_path: P
         assert not list(tmp_path.iterdir())
     finally:
         end(bench)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_nor_does_one_that_is_ended_while_it_starts_the_daemon(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    started: list[subprocess.Popen[str]] = []
+
+    def ended(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def popen(*arguments: Any, **options: Any) -> subprocess.Popen[str]:
+        started.append(subprocess.Popen(*arguments, **options))
+        signal.raise_signal(number)
+        return started[0]
+
+    monkeypatch.setattr(cold_start, "subprocess", SimpleNamespace(**vars(subprocess) | {"Popen": popen}))
+    before = signal.signal(number, ended)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            cold_start_s(load_settings(None))
+    finally:
+        signal.signal(number, before)
+        is_left = started[0].poll() is None
+        end(started[0])
+    assert not is_left
 
 
 def test_a_long_temporary_folder_is_no_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
