@@ -3,9 +3,10 @@
 #
 #     tests/with_python.sh VERSION
 #
-# An environment of its own from requirements-dev.lock; then all tests of tests/edge/, those of the code's shape, and the daemon end to
-# end: a watched folder, a real broker, an independent subscriber. What is left to the first Python is tests/train/, tests/fuzz/ and the rest of
-# tests/system/: other machines, containers and streams, which know no version of Python. Between the oldest and the newest, what is in
+# An environment of its own from requirements-dev.lock; then the tests of tests/edge/, those of the code's shape, and the daemon end to
+# end: a watched folder, a real broker, an independent subscriber. What is left to the first Python is tests/train/, tests/fuzz/, the rest of
+# tests/system/ (other machines, containers and streams, which know no version of Python), and two files that start a program for nearly
+# every test, a third of the time of tests/edge/: `classify` and `run` are run all the same. Between the oldest and the newest, what is in
 # tests/edge/ is left to these two: what works with both works in between, and the daemon end to end shows it.
 # Where the interpreter is missing, the run is skipped with a reason; with CI=true that is a failure.
 set -euo pipefail
@@ -42,5 +43,6 @@ if [[ ! $environment/done -nt requirements-dev.lock ]]; then
 fi
 
 tests=(tests/test_house.py tests/system/test_folder.py::test_dropped_in_files_become_records_and_events)
-[[ $version == 3.12 ]] || tests+=(tests/edge)
+many_starts=(tests/edge/cli/test_commands.py tests/edge/cli/test_classify_pictures.py)
+[[ $version == 3.12 ]] || tests+=(tests/edge "${many_starts[@]/#/--ignore=}")
 exec "$environment/bin/pytest" -q -p no:cacheprovider "${tests[@]}"
