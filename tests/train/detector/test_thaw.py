@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 tf = pytest.importorskip("tensorflow", reason="the training side needs the extra `train`")
 
 from edge.errors import ModelError  # noqa: E402
-from train.architectures import mobilenet_v2, with_probabilities  # noqa: E402
+from edge.vision.cards import bundled_models  # noqa: E402
 from train.detector import export  # noqa: E402
 from train.detector.architecture import build  # noqa: E402
 from train.detector.calibrate import Line  # noqa: E402
@@ -83,13 +83,9 @@ def test_statistics_are_those_of_the_pictures(file: Path, pictures: NDArray[np.u
     assert all(_alike(one, other) > 0.99 for one, other in zip(steady, training, strict=True))
 
 
-def test_a_file_of_another_network_is_refused(tmp_path: Path, pictures: NDArray[np.uint8]) -> None:
-    path = tmp_path / "classifier.tflite"
-    converter = tf.lite.TFLiteConverter.from_keras_model(with_probabilities(mobilenet_v2(32, 3, 0.35, None)))
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    path.write_bytes(converter.convert())
+def test_a_file_of_another_network_is_refused(pictures: NDArray[np.uint8]) -> None:
     with pytest.raises(ModelError, match="not of this network"):
-        thaw(path, [pictures], _LINE)
+        thaw(bundled_models() / "mask_classifier.tflite", [pictures], _LINE)
 
 
 def test_without_pictures_there_are_no_statistics(file: Path) -> None:
