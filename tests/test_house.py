@@ -44,6 +44,7 @@ FLOORS = [
     "sources",
     "vision",
     "backoff",
+    "locks",
     "newfile",
     "paths",
     "plain",

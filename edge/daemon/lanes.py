@@ -139,8 +139,8 @@ class CameraLane:
             return True
         self._passed_over, self._kept_at = 0, frame.at
         try:
-            moving = self._gate.opens(frame.image, frame.at)
-            verdicts = self._look(frame) if moving else self._people.hold(frame.at)
+            looks = self._gate.opens(frame.image, frame.at)
+            verdicts = self._look(frame) if looks else self._people.hold(frame.at)
         except _CANNOT_BE_ANALYSED as error:
             if not self._failing:
                 log.warning(
@@ -148,7 +148,7 @@ class CameraLane:
                 )
             self._failing = True
             return True
-        if moving:
+        if looks:
             self._failing = False
             self.analysed += 1
         self._say(verdicts, frame.at)

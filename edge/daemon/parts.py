@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
-import logging
 import os
 import secrets
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from edge.daemon.recorder import Recorder
 from edge.daemon.report import StatusReport
 from edge.errors import ConfigError, UnavailableError
 from edge.history import History, Tally
+from edge.locks import take_lock
 from edge.mqtt.announcer import Announcer
 from edge.mqtt.embedded import EMBEDDED, embedded_broker_settings
 from edge.mqtt.publisher import Publisher
@@ -36,8 +35,6 @@ from edge.sources.folder import Folder
 from edge.views import Views
 from edge.vision.cards import ModelFile
 from edge.web import require_extra
-
-log = logging.getLogger(__name__)
 
 _SECONDS_AN_HOUR = 3600
 
@@ -124,12 +121,10 @@ def _claim_state_dir(path: Path) -> int:
     except OSError as error:
         raise UnavailableError(f"state_dir: {path} cannot be used: {error.strerror}") from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        take_lock(lock, f"state_dir: {path}")
     except BlockingIOError as error:
         os.close(lock)
         raise UnavailableError(f"state_dir: {path} is in use by another maskgate; give each its own") from error
-    except OSError as error:  # some network mounts
-        log.warning("state_dir: %s cannot be locked (%s); see to it that nobody else has it", path, error.strerror)
     return lock
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
-import logging
 import os
 from pathlib import Path
 
 from edge.errors import UnavailableError
-
-log = logging.getLogger(__name__)
+from edge.locks import take_lock
 
 
 class Ownership:
@@ -35,14 +32,12 @@ class Ownership:
             os.close(handle)
             return False
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            take_lock(handle, str(folder))
         except BlockingIOError as error:
             os.close(handle)
             raise UnavailableError(
                 f"{folder.parent} is in use by another maskgate, or by another source; give each its own"
             ) from error
-        except OSError as error:
-            log.warning("%s cannot be locked (%s); see to it that nobody else has it", folder, error.strerror)
         self.give_back()
         self._handle = handle
         return True

@@ -167,6 +167,7 @@ def test_a_full_disk_loses_nothing_and_what_waited_in_memory_goes_to_the_disk_la
     outbox.add([Entry((an_image_record(),), "inbox", "a.jpg")], 1.0)
     assert [file.claim for file in outbox.files("inbox")] == ["a.jpg"]
     assert seqs(outbox) == [seq for seq in range(1, 307) if seq not in (1, 2)][: len(seqs(outbox))]
+    assert outbox.pending()[0] == len(seqs(outbox))
     outbox.recover()
     assert outbox.problem is not None
 
@@ -174,8 +175,9 @@ def test_a_full_disk_loses_nothing_and_what_waited_in_memory_goes_to_the_disk_la
     outbox.recover()
 
     assert outbox.problem is None
-    assert outbox.pending()[0] == 304
+    assert outbox.pending()[0] == 304 == len(seqs(outbox))
     outbox.confirm(seqs(outbox))
+    assert outbox.pending()[0] == 0
     add_events(outbox, 1)
     outbox.close()
     again = Outbox(tiny_disk / "outbox.sqlite3", 10_000, 1e9)

@@ -1,9 +1,12 @@
-"""How much waits, and since when: always right, and known without reading what waits."""
+"""How much waits, and since when: always right, and known without reading what waits.
+
+While the disk refuses: test_outbox.py.
+"""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -11,16 +14,9 @@ import numpy as np
 import pytest
 
 from edge.outbox import Entry, Outbox
-from support.disk import add_events, fill, small_disk
 from support.messages import an_event
 
 LIMIT = 50
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    with small_disk(tmp_path / "disk", "400k") as folder:
-        yield folder
 
 
 def really_waiting(path: Path) -> int:
@@ -48,24 +44,6 @@ def test_the_number_is_right_whatever_is_done(tmp_path: Path) -> None:
             outbox.close()
             outbox = Outbox(path, LIMIT, 100.0)
         assert outbox.pending()[0] == really_waiting(path) == len(outbox.batch(0, 1000))
-    outbox.close()
-
-
-def test_the_number_is_right_while_the_disk_refuses_and_after(disk: Path) -> None:
-    outbox = Outbox(disk / "outbox.sqlite3", 10_000, 1e9)
-    add_events(outbox, 20)
-    ballast = fill(disk)
-    for _ in range(30):
-        add_events(outbox, 3)
-    assert outbox.problem is not None
-    outbox.confirm([3, 4, 5, 100])
-    assert outbox.pending()[0] == 106 == len(outbox.batch(0, 1000))
-
-    ballast.unlink()
-    outbox.recover()
-
-    assert outbox.problem is None
-    assert outbox.pending()[0] == 106 == really_waiting(disk / "outbox.sqlite3")
     outbox.close()
 
 

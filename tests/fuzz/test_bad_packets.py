@@ -250,6 +250,7 @@ def test_a_broker_that_answers_a_message_by_ending_the_connection_is_told_with_i
             eventually(lambda: publisher.problem == why)
             worker.ask_to_stop()
             publisher.wake()
+    assert worker.died_of is None
 
 
 def test_a_subscriber_gives_a_broker_time_that_ends_every_connection(monkeypatch: pytest.MonkeyPatch) -> None:

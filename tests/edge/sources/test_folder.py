@@ -22,7 +22,6 @@ from edge.daemon.worker import Worker
 from edge.errors import ConfigError, UnavailableError
 from edge.settings import FolderSource
 from edge.sources import folder as folder_module
-from edge.sources import ownership
 from edge.sources import readiness as readiness_module
 from edge.sources.folder import Dropped, Folder
 from edge.sources.names import free_name
@@ -628,7 +627,7 @@ def test_a_folder_that_cannot_be_locked_is_worked_on(
     def without_locks(_: int, __: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(ownership.fcntl, "flock", without_locks)
+    monkeypatch.setattr("fcntl.flock", without_locks)
     watch = Watch(tmp_path / "inbox")
     with watch.watching():
         (watch.inbox / "a.jpg").write_bytes(jpeg)
