@@ -47,6 +47,7 @@ def detector() -> None:
 @click.option("--traps", type=_FILE, help="False alarms to paste, from `mine`.")
 @click.option("--objects", type=_FOLDER, help="Folder of PNG files with transparency that show no face, to paste.")
 @click.option("--face-free", type=_FOLDER, help="Folder of further pictures that show nobody's face.")
+@click.option("--unboxed", type=_FOLDER, help="Folder of further photos with bare faces: the teacher says where.")
 @click.option(
     "--teacher-share",
     type=FiniteRange(0, 1),
@@ -78,6 +79,7 @@ def fit(
     traps: Path | None,
     objects: Path | None,
     face_free: Path | None,
+    unboxed: Path | None,
     teacher_share: float,
     feeders: int,
     as_int8: bool,  # noqa: FBT001 - click passes options by name
@@ -99,6 +101,7 @@ def fit(
         traps=traps,
         objects=objects,
         face_free=face_free,
+        unboxed=unboxed,
         teacher_share=teacher_share,
         as_int8=as_int8,
         feeders=feeders,

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _KIND_OF_CATEGORY: Final = {"mask": MASK, "no_mask": BARE, "incorrect": INCORRECT}
 _SOURCES: Final = ("andrewmvd", "macwin")
+NO_FACE: Final = "no_face"
+NOBODY: Final = "nobody"
 _COLUMNS: Final = {"path", "label", "split", "kind", "group_id", "flags"}
 _NO_BOXES: Final = np.zeros((0, 4), np.float32)
 
@@ -42,7 +44,8 @@ class Photo:
 
     Attributes:
         name: file name inside its archive.
-        source: whose boxes these are, a key of `MARGINS`; "no_face" for photos without a face.
+        source: whose boxes these are, a key of `MARGINS`; NO_FACE for photos without a face, NOBODY for photos whose
+            faces nobody has boxed.
         split: train, val or test.
         jpeg: the file.
         given: boxes as published, shape (n, 4).
@@ -152,7 +155,7 @@ def read_face_free(data: Path, split: str) -> list[Photo]:
     return [
         Photo(
             name=member,
-            source="no_face",
+            source=NO_FACE,
             split=split,
             jpeg=jpeg,
             given=_NO_BOXES,
@@ -164,8 +167,12 @@ def read_face_free(data: Path, split: str) -> list[Photo]:
     ]
 
 
-def read_backgrounds(folder: Path) -> list[Photo]:
-    """Reads every picture below a folder that shows nobody's face, in the order of their names, to train on.
+def read_folder(folder: Path, source: str) -> list[Photo]:
+    """Reads every picture below a folder, in the order of their names, to train on.
+
+    Args:
+        folder: pictures without boxes.
+        source: NO_FACE if they show nobody's face, NOBODY if the teacher is to say where the faces are.
 
     Raises:
         UsageError: there is none.
@@ -176,7 +183,7 @@ def read_backgrounds(folder: Path) -> list[Photo]:
         raise UsageError(f"{folder} holds no picture ({', '.join(sorted(PICTURE_SUFFIXES))})")
     nothing = np.zeros(0, np.int64)
     return [
-        Photo(str(path), "no_face", "train", read_file(path), given=_NO_BOXES, boxes=_NO_BOXES, kinds=nothing)
+        Photo(str(path), source, "train", read_file(path), given=_NO_BOXES, boxes=_NO_BOXES, kinds=nothing)
         for path in paths
     ]
 

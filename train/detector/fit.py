@@ -85,14 +85,14 @@ def _fit(data: Path, teacher: Path, first: Path, run: Path, options: FitOptions,
     resumed = trainer.resume()
     imagenet = None if resumed else _take_weights(trainer, first)
     traps = load_traps(options.traps) if options.traps else []
-    material = gather(data, "train", teacher, run.parent / CACHE_FOLDER, options.objects, options.face_free)
+    material = gather(
+        data, "train", teacher, run.parent / CACHE_FOLDER, options.objects, options.face_free, options.unboxed
+    )
     _check_material(material, data)
     log.info(
-        "%d photos, %d without a face, %d faces, %d heads, %d objects, %d traps",
-        *(
-            len(each)
-            for each in (material.scenes, material.empty, material.faces, material.heads, material.objects, traps)
-        ),
+        "%d photos, %d that nobody boxed, %d without a face, %d faces, %d heads, %d objects, %d traps",
+        *map(len, (material.scenes, material.unboxed, material.empty)),
+        *map(len, (material.faces, material.heads, material.objects, traps)),
     )
     if resumed:
         log.info("going on from step %d", trainer.step)

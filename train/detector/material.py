@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.detector.boxes import BARE, MARGINS, Boxes, share_inside, sizes, to_our_rule
-from train.detector.data import Face, read_backgrounds, read_face_free, read_faces, read_photos
+from train.detector.data import NO_FACE, NOBODY, Face, read_face_free, read_faces, read_folder, read_photos
 from train.detector.objects import read_objects
 from train.detector.paste import Cutout, oval, soft_rectangle
 from train.detector.scene import Scene, scene_of
@@ -39,6 +39,7 @@ class Material:
         faces: cut-out faces to paste into scenes.
         heads: those of them that show the whole head, to be used as scenes of their own.
         objects: cut-out things and animals, to paste as what is no face.
+        unboxed: photos in which the teacher alone has seen faces, taken for bare ones.
     """
 
     scenes: list[Scene]
@@ -46,6 +47,7 @@ class Material:
     faces: list[Cutout]
     heads: list[Cutout]
     objects: list[Cutout] = field(default_factory=list)
+    unboxed: list[Scene] = field(default_factory=list)
 
     def bare(self) -> list[Cutout]:
         """The cut-out faces that wear nothing."""
@@ -63,6 +65,7 @@ def gather(
     cache: Path,
     objects: Path | None = None,
     face_free: Path | None = None,
+    unboxed: Path | None = None,
 ) -> Material:
     """Reads and decodes the material of one split.
 
@@ -73,10 +76,12 @@ def gather(
         cache: folder where the teacher's answers are kept.
         objects: folder of `train.detector.objects`, None for none.
         face_free: folder of further pictures without a face, None for none.
+        unboxed: folder of further photos with faces, None for none.
     """
     photos, empty = read_photos(data, split), read_face_free(data, split)
-    backgrounds = read_backgrounds(face_free) if face_free else []
-    seen = labels(teacher, [*photos, *empty], cache)
+    backgrounds = read_folder(face_free, NO_FACE) if face_free else []
+    further = read_folder(unboxed, NOBODY) if unboxed else []
+    seen = labels(teacher, [*photos, *empty, *further], cache)
     crops = read_faces(data, split)
     seen_in_crops = labels(teacher, crops, cache, _CROP_SIZE)
     faces, heads = [], []
@@ -95,6 +100,7 @@ def gather(
         faces=faces,
         heads=heads,
         objects=read_objects(objects) if objects else [],
+        unboxed=[scene_of(photo, seen[photo.name]) for photo in further],
     )
 
 

@@ -133,7 +133,7 @@ def paste(scene: Scene, cutout: Cutout, place: Place, tone: NDArray[np.float32] 
 
 
 def swap(scene: Scene, index: int, cutout: Cutout, degrees: float, *, mirrored: bool) -> Scene:
-    """Puts a bare face in the place of the one at `index`, in the skin tone of its forehead.
+    """Puts a face in the place of the one at `index`, in the skin tone of its forehead.
 
     Args:
         scene: the scene.

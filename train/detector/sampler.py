@@ -12,10 +12,10 @@ import numpy as np
 from edge.vision.geometry import Box
 from edge.vision.snapshot import CELLS, FACE_CELLS, mosaic
 from train.augment.aside import Aside, look_aside
-from train.detector.boxes import BARE, sizes
+from train.detector.boxes import BARE, MASK, sizes
 from train.detector.material import patch_without_face
 from train.detector.paste import Cutout, Place, free_place, paste, portrait, swap
-from train.detector.scene import FACE, Scene, View, joined, keep_visible, masked, window
+from train.detector.scene import FACE, Scene, View, faces_of, joined, keep_visible, window
 
 if TYPE_CHECKING:
     from train.detector.material import Material
@@ -42,7 +42,9 @@ class Mix:
         heads: a grid of head portraits, the faces in their own surroundings, small.
         close: one tight picture of a face that fills it, as a folder of crops would have.
         empty: a photo without faces, half of them with pasted ones.
-        swapped: chance that a masked face in a window gives way to a bare one.
+        swapped: chance that a masked face in a window gives way to a bare one, and in an unboxed photo a bare one to a
+            masked one.
+        unboxed: share of the windows that show one of the photos that nobody boxed, where there are any.
         hidden: chance that a face in a window is partly hidden by another head before it.
         coarse: chance that a picture becomes a mosaic of so few cells that it shows no face any more.
     """
@@ -52,6 +54,7 @@ class Mix:
     close: float = 0.08
     empty: float = 0.20
     swapped: float = 0.30
+    unboxed: float = 0.40
     hidden: float = 0.12
     coarse: float = 0.03
 
@@ -95,13 +98,18 @@ class Sampler:
         return self._coarse(scene) if self.rng.random() < mix.coarse else scene
 
     def _photo(self, size: tuple[int, int]) -> Scene:
-        """A window of a photo with faces, some of its masked faces made bare, now and then a patch without one."""
-        scene = self.material.scenes[int(np.searchsorted(self._cumulated, self.rng.random()))]
+        """A window of a photo with faces, some of them exchanged, now and then a patch without one."""
+        if self.material.unboxed and self.rng.random() < self.mix.unboxed:
+            scene = self.material.unboxed[int(self.rng.integers(len(self.material.unboxed)))]
+            leaving, coming = BARE, self._masked
+        else:
+            scene = self.material.scenes[int(np.searchsorted(self._cumulated, self.rng.random()))]
+            leaving, coming = MASK, self._bare
         scene = window(scene, self._view(scene, size), size, self._background())
-        for index in masked(scene)[::-1]:
+        for index in faces_of(scene, leaving)[::-1]:
             if self.rng.random() < self.mix.swapped and sizes(scene.boxes[[index]])[0] >= 8:
                 degrees = float(self.rng.normal(0, 7))
-                scene = swap(scene, int(index), self._one_of(self._bare), degrees, mirrored=self.rng.random() < 0.5)
+                scene = swap(scene, int(index), self._one_of(coming), degrees, mirrored=self.rng.random() < 0.5)
         if self.rng.random() < self.mix.hidden:
             scene = self._hidden(scene)
         if self.rng.random() < 0.25:

@@ -15,13 +15,13 @@ from train.detector.boxes import (
     BARE,
     DOUBTFUL,
     MARGINS,
-    MASK,
     NOTHING,
     Boxes,
     share_inside,
     sizes,
     to_our_rule,
 )
+from train.detector.data import NO_FACE
 from train.detector.second_look import completed, look_at
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def scene_of(photo: Photo, seen: NDArray[np.float32]) -> Scene:
     """
     known = completed(photo)
     boxes, roles, kinds = known.boxes, np.where(known.kinds == DOUBTFUL, IGNORE, FACE), known.kinds
-    if photo.source != "no_face" and len(seen):
+    if photo.source != NO_FACE and len(seen):
         extra = to_our_rule(seen[:, :4], MARGINS["teacher_bare"])
         look = look_at(photo.jpeg)
         unknown = ~_meets(extra, np.concatenate([boxes, look.boxes[look.kinds == NOTHING]]))
@@ -151,9 +151,9 @@ def _turned(boxes: Boxes, turn: NDArray[np.float64], view: View) -> Boxes:
     return np.concatenate([centres - extent / 2, extent], axis=1).astype(np.float32)
 
 
-def masked(scene: Scene) -> NDArray[np.int64]:
-    """Indices of the faces that wear a mask."""
-    return np.flatnonzero((scene.roles == FACE) & (scene.kinds == MASK))
+def faces_of(scene: Scene, kind: int) -> NDArray[np.int64]:
+    """Indices of the faces of a kind, without those that may be none."""
+    return np.flatnonzero((scene.roles == FACE) & (scene.kinds == kind))
 
 
 def joined(pixels: Image, parts: list[tuple[Scene, tuple[int, int]]]) -> Scene:

@@ -51,6 +51,7 @@ class FitOptions:
         traps: file of false alarms (`train.detector.traps`) to paste, None for none.
         objects: folder of cut-out objects (`train.detector.objects`) to paste, None for none.
         face_free: folder of further pictures without a face, None for none.
+        unboxed: folder of further photos with faces that nobody boxed, None for none.
         teacher_share: of the teacher's score in what a face's score is to be (`train.detector.soft_labels`), 0 to 1.
         as_int8: whether to compute with the rounding of the int8 file (`train.detector.fake_quantisation`).
         feeders: processes that make pictures.
@@ -69,6 +70,7 @@ class FitOptions:
     traps: Path | None = None
     objects: Path | None = None
     face_free: Path | None = None
+    unboxed: Path | None = None
     teacher_share: float = 0.0
     as_int8: bool = False
     feeders: int = 1

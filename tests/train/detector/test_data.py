@@ -22,8 +22,8 @@ from edge.vision.geometry import Image
 from fuzz.pictures import damaged_animation
 from support.components import ROOT
 from train.detector import material, teacher
-from train.detector.boxes import BARE, INCORRECT, MASK
-from train.detector.data import Photo, decode, read_backgrounds, read_face_free, read_faces, read_photos
+from train.detector.boxes import BARE, INCORRECT, MARGINS, MASK, to_our_rule
+from train.detector.data import NO_FACE, Photo, decode, read_face_free, read_faces, read_folder, read_photos
 from train.detector.scene import FACE, IGNORE, scene_of
 
 
@@ -225,18 +225,18 @@ def test_a_folder_of_further_pictures_without_a_face(tmp_path: Path) -> None:
     (tmp_path / "b" / "spoon.JPG").write_bytes(_jpeg(30))
     (tmp_path / "a.png").write_bytes(_jpeg(60))
     (tmp_path / "notes.txt").write_text("no picture")
-    found = read_backgrounds(tmp_path)
+    found = read_folder(tmp_path, NO_FACE)
     assert [Path(photo.name).name for photo in found] == ["a.png", "spoon.JPG"]
     assert [int(photo.pixels().mean().round()) for photo in found] == [60, 30]
     assert not any(len(photo.boxes) for photo in found)
     with pytest.raises(UsageError, match=r"holds no picture \(.bmp"):
-        read_backgrounds(tmp_path / "c")
+        read_folder(tmp_path / "c", NO_FACE)
 
 
 def test_a_damaged_second_frame_of_a_picture_without_a_face_does_not_crash(tmp_path: Path) -> None:
     (tmp_path / "animated.png").write_bytes(damaged_animation())
-    program = "import sys, pathlib\nfrom train.detector.data import read_backgrounds\n"
-    program += "(photo,) = read_backgrounds(pathlib.Path(sys.argv[1]))\nprint(photo.pixels().shape)"
+    program = "import sys, pathlib\nfrom train.detector.data import read_folder\n"
+    program += "(photo,) = read_folder(pathlib.Path(sys.argv[1]), 'no_face')\nprint(photo.pixels().shape)"
     ended = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)],
         cwd=ROOT,
@@ -264,3 +264,28 @@ def test_further_pictures_without_a_face_are_background(
     (folder / "torn.png").write_bytes(b"\x89PNG")
     with pytest.raises(ImageError, match=r"torn\.png cannot be decoded"):
         material.gather(data, "train", Path(), tmp_path, face_free=folder)
+
+
+def test_in_photos_that_nobody_boxed_the_teacher_says_where_faces_are(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "further"
+    folder.mkdir()
+    (folder / "crowd.jpg").write_bytes(_jpeg(30))
+    seen = {str(folder / "crowd.jpg"): [[10, 10, 12, 14, 0.9], [40, 10, 10, 12, 0.3], [60, 10, 10, 12, 0.1]]}
+    monkeypatch.setattr(
+        material,
+        "labels",
+        lambda _, pictures, *__: {p.name: np.reshape(np.float32(seen.get(p.name, [])), (-1, 5)) for p in pictures},
+    )
+
+    alone = material.gather(data, "train", Path(), tmp_path)
+    more = material.gather(data, "train", Path(), tmp_path, unboxed=folder)
+
+    assert (len(alone.unboxed), len(more.scenes), len(more.empty)) == (0, len(alone.scenes), len(alone.empty))
+    (crowd,) = more.unboxed
+    assert int(crowd.pixels.mean().round()) == 30
+    assert crowd.roles.tolist() == [FACE, IGNORE]
+    assert crowd.kinds.tolist() == [BARE, BARE]
+    by_our_rule = to_our_rule(np.array([[10, 10, 12, 14]], np.float32), MARGINS["teacher_bare"])
+    assert np.allclose(crowd.boxes[0], by_our_rule)

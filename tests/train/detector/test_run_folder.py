@@ -65,7 +65,14 @@ def lessons(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     taken: list[int] = []
     some: list[Any] = [None]
     material = SimpleNamespace(
-        scenes=some, empty=some, faces=some, heads=some, objects=[], bare=lambda: some, masked=lambda: some
+        scenes=some,
+        unboxed=[],
+        empty=some,
+        faces=some,
+        heads=some,
+        objects=[],
+        bare=lambda: some,
+        masked=lambda: some,
     )
     monkeypatch.setattr(fitting, "gather", lambda *_: material)
     monkeypatch.setattr(fitting, "load_trunk", lambda *_: None)
@@ -172,7 +179,7 @@ def test_data_without_a_sort_of_pictures_is_refused(
     assert not (tmp_path / "run").exists(), "other options may be tried"
 
 
-def test_the_folders_of_objects_and_of_pictures_without_a_face_are_read(
+def test_the_folders_of_further_pictures_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lessons: list[int]
 ) -> None:
     material = fitting.gather(Path(), "train", Path(), Path())
@@ -184,20 +191,20 @@ def test_the_folders_of_objects_and_of_pictures_without_a_face_are_read(
 
     monkeypatch.setattr(fitting, "gather", gather)
     monkeypatch.setattr(Trainer, "learn", _count)
-    objects, face_free, teacher = tmp_path / "objects", tmp_path / "face_free", tmp_path / "yunet.onnx"
-    objects.mkdir()
-    face_free.mkdir()
+    folders, teacher = [tmp_path / name for name in ("objects", "face_free", "unboxed")], tmp_path / "yunet.onnx"
+    for folder in folders:
+        folder.mkdir()
     teacher.touch()
     options = {"-o": tmp_path / "run", "--teacher": teacher, "--weights": teacher, "--steps": 1, "--batch": 1}
-    options |= {"--size": 64, "--objects": objects, "--face-free": face_free}
+    options |= {"--size": 64, "--objects": folders[0], "--face-free": folders[1], "--unboxed": folders[2]}
     words = [str(word) for option in options.items() for word in option]
 
     done = CliRunner().invoke(detector, ["fit", "data", *words], catch_exceptions=False)
 
     assert done.exit_code == 0, done.output
-    assert asked[0][-2:] == (objects, face_free)
+    assert list(asked[0][-3:]) == folders
     recorded = recorded_options(tmp_path / "run")
-    assert (recorded["objects"], recorded["face_free"]) == (str(objects), str(face_free))
+    assert [recorded[name] for name in ("objects", "face_free", "unboxed")] == [str(folder) for folder in folders]
 
 
 def test_a_run_of_other_sources_is_not_gone_on_with(

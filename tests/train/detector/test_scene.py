@@ -125,6 +125,26 @@ def test_every_drawn_picture_is_sound() -> None:
     assert any(not len(scene.boxes) for scene in drawn)
 
 
+@pytest.mark.parametrize(("swapped", "kind"), [(0.0, BARE), (1.0, MASK)])
+def test_bare_faces_of_photos_that_nobody_boxed_may_give_way_to_masked_ones(swapped: float, kind: int) -> None:
+    boxed = _scene((70, 50, 50, 70))
+    unboxed = Scene(boxed.pixels, boxed.boxes, boxed.roles, np.array([BARE]))
+    material = Material([boxed], [_scene()], [_cutout(BARE), _cutout(MASK)], [_cutout(BARE)], unboxed=[unboxed])
+    mix = Mix(mosaic=0, heads=0, close=0, empty=0, coarse=0, hidden=0, swapped=swapped, unboxed=1)
+    drawn = [Sampler(material, 128, np.random.default_rng(seed), mix).draw() for seed in range(20)]
+    assert {int(each) for scene in drawn for each in scene.kinds[scene.roles == FACE]} == {kind}
+
+
+def test_photos_that_nobody_boxed_have_their_share_of_the_windows() -> None:
+    boxed, unboxed = _scene((70, 50, 50, 70)), _scene((70, 50, 50, 70))
+    unboxed.pixels[:] = 200
+    material = Material([boxed], [_scene()], [_cutout(BARE), _cutout(MASK)], [_cutout(BARE)], unboxed=[unboxed])
+    mix = Mix(mosaic=0, heads=0, close=0, empty=0, coarse=0, hidden=0, swapped=0, unboxed=0.25)
+    sampler = Sampler(material, 64, np.random.default_rng(5), mix)
+    bright = [bool((sampler.draw().pixels == 200).mean() > 0.2) for _ in range(400)]
+    assert 0.19 < np.mean(bright) < 0.31
+
+
 def test_the_same_seed_draws_the_same_pictures() -> None:
     one, two = (_sampler().draw() for _ in range(2))
     assert np.array_equal(one.pixels, two.pixels)
