@@ -55,6 +55,7 @@ def detector() -> None:
     show_default=True,
     help="Of the teacher's score in what a face's score is to be.",
 )
+@click.option("--masked-share", type=FiniteRange(0, 1), help="The same for masked faces, where it is to be another.")
 @click.option(
     "--feeders",
     type=click.IntRange(1, 256),
@@ -81,6 +82,7 @@ def fit(
     face_free: Path | None,
     unboxed: Path | None,
     teacher_share: float,
+    masked_share: float | None,
     feeders: int,
     as_int8: bool,  # noqa: FBT001 - click passes options by name
 ) -> None:
@@ -103,6 +105,7 @@ def fit(
         face_free=face_free,
         unboxed=unboxed,
         teacher_share=teacher_share,
+        masked_share=masked_share,
         as_int8=as_int8,
         feeders=feeders,
         command=typed_command(),

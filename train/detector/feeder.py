@@ -57,14 +57,14 @@ def batch_of(scenes: list[Scene], soft: SoftLabels | None = None) -> Batch:
     faces = np.zeros((len(scenes), MAX_FACES, 4), np.float32)
     ignored, certainty = np.zeros_like(faces), np.ones((len(scenes), MAX_FACES), np.float32)
     for row, scene in enumerate(scenes):
-        wanted, doubtful = scene.boxes[scene.roles == FACE], scene.boxes[scene.roles == IGNORE]
-        wanted = wanted[np.argsort(-sizes(wanted))]
-        doubtful = np.concatenate([wanted[MAX_FACES:], doubtful])[:MAX_FACES]
-        wanted = wanted[:MAX_FACES]
+        largest = np.flatnonzero(scene.roles == FACE)
+        largest = largest[np.argsort(-sizes(scene.boxes[largest]))]
+        wanted, rest = scene.boxes[largest[:MAX_FACES]], scene.boxes[largest[MAX_FACES:]]
+        doubtful = np.concatenate([rest, scene.boxes[scene.roles == IGNORE]])[:MAX_FACES]
         faces[row, : len(wanted)] = wanted
         ignored[row, : len(doubtful)] = _widened(doubtful)
         if soft:
-            certainty[row, : len(wanted)] = soft.of(scene.pixels, wanted)
+            certainty[row, : len(wanted)] = soft.of(scene.pixels, wanted, scene.kinds[largest[:MAX_FACES]])
     return Batch(np.stack([scene.pixels[..., ::-1] for scene in scenes]), faces, ignored, certainty)
 
 

@@ -101,7 +101,8 @@ def _fit(data: Path, teacher: Path, first: Path, run: Path, options: FitOptions,
         _begin(trainer, material, imagenet)
     if options.as_int8:
         trainer.compute_as_int8(training_batches(data, _SHOWN))
-    soft = SoftLabels(teacher, options.teacher_share) if options.teacher_share else None
+    shares = (options.teacher_share, options.masked_share)
+    soft = SoftLabels(teacher, *shares) if any(shares) else None
     _loop(trainer, material, traps, soft, run)
     return _save_average(trainer, run)
 

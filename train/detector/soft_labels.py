@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edge.vision.geometry import overlaps
 from edge.vision.yunet import Yunet
-from train.detector.boxes import Boxes
+from train.detector.boxes import INCORRECT, MASK, Boxes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,25 +32,29 @@ class SoftLabels:
     Args:
         teacher: the .onnx file.
         share: of the teacher's score in what a face's score is to be, 0 to 1; the label has the rest.
+        masked_share: the same for faces that wear something; None takes `share`.
     """
 
-    def __init__(self, teacher: Path, share: float) -> None:
+    def __init__(self, teacher: Path, share: float, masked_share: float | None = None) -> None:
         self._network = Yunet(teacher, _LEAST_SCORE)
         self._share = share
+        self._masked_share = share if masked_share is None else masked_share
 
-    def of(self, pixels: Image, faces: Boxes) -> NDArray[np.float32]:
+    def of(self, pixels: Image, faces: Boxes, kinds: NDArray[np.int64]) -> NDArray[np.float32]:
         """What the scores of faces are to be.
 
         Args:
             pixels: BGR.
             faces: in it, shape (n, 4).
+            kinds: of each, shape (n,).
 
         Returns:
-            Shape (n,): 1 less `share` where the teacher sees nothing, 1 where it is certain.
+            Shape (n,): 1 less its share where the teacher sees nothing, 1 where it is certain.
         """
         seen = np.zeros(len(faces), np.float32)
         if len(faces):
             rows = self._network.rows(pixels)
             same = overlaps(faces, rows[:, :4]) >= _SAME_FACE
             seen = np.where(same, np.minimum(rows[None, :, -1], 1), 0).max(axis=1, initial=0)
-        return np.asarray(1 - self._share * (1 - seen), np.float32)
+        share = np.where(np.isin(kinds, (MASK, INCORRECT)), self._masked_share, self._share)
+        return np.asarray(1 - share * (1 - seen), np.float32)

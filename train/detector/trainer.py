@@ -53,6 +53,7 @@ class FitOptions:
         face_free: folder of further pictures without a face, None for none.
         unboxed: folder of further photos with faces that nobody boxed, None for none.
         teacher_share: of the teacher's score in what a face's score is to be (`train.detector.soft_labels`), 0 to 1.
+        masked_share: the same for faces that wear something, None for no other.
         as_int8: whether to compute with the rounding of the int8 file (`train.detector.fake_quantisation`).
         feeders: processes that make pictures.
         command: how the run was started, for the card.
@@ -72,6 +73,7 @@ class FitOptions:
     face_free: Path | None = None
     unboxed: Path | None = None
     teacher_share: float = 0.0
+    masked_share: float | None = None
     as_int8: bool = False
     feeders: int = 1
     command: str = ""

@@ -10,16 +10,18 @@ import pytest
 
 from edge.vision.geometry import Image
 from edge.vision.yunet import Yunet
+from train.detector.boxes import BARE, INCORRECT, MASK
 from train.detector.feeder import batch_of, disturbed
 from train.detector.scene import FACE, IGNORE, Scene
 from train.detector.soft_labels import SoftLabels
 
 _SHARE = 0.4
+_MASKED_SHARE = 0.2
 
 
 @pytest.fixture
 def soft(yunet: str) -> SoftLabels:
-    return SoftLabels(Path(yunet), _SHARE)
+    return SoftLabels(Path(yunet), _SHARE, _MASKED_SHARE)
 
 
 @pytest.fixture
@@ -32,29 +34,40 @@ def test_a_plain_face_keeps_its_label_and_a_box_of_nothing_loses_the_teachers_sh
     soft: SoftLabels, bare_face: Image, face: np.ndarray
 ) -> None:
     corner = np.array([[0, 0, 20, 24]], np.float32)
-    of_face, of_corner = soft.of(bare_face, np.concatenate([face, corner]))
+    of_face, of_corner = soft.of(bare_face, np.concatenate([face, corner]), np.array([BARE, BARE]))
     assert of_face == pytest.approx(1, abs=0.15 * _SHARE)
     assert of_corner == pytest.approx(1 - _SHARE)
 
 
 def test_a_smeared_face_lies_between(soft: SoftLabels, bare_face: Image, face: np.ndarray) -> None:
     smeared = cv2.GaussianBlur(bare_face, (0, 0), float(face[0, 2]) / 5)
-    (of_smear,), (of_face,) = soft.of(np.asarray(smeared, np.uint8), face), soft.of(bare_face, face)
+    (of_smear,), (of_face,) = (
+        soft.of(each, face, np.array([BARE])) for each in (np.asarray(smeared, np.uint8), bare_face)
+    )
     assert 1 - _SHARE <= of_smear < of_face - 0.02
 
 
 def test_a_picture_without_faces_has_no_labels(soft: SoftLabels) -> None:
-    assert soft.of(np.zeros((64, 64, 3), np.uint8), np.zeros((0, 4), np.float32)).shape == (0,)
+    assert soft.of(np.zeros((64, 64, 3), np.uint8), np.zeros((0, 4), np.float32), np.zeros(0, int)).shape == (0,)
+
+
+def test_the_teacher_may_have_another_say_of_faces_that_wear_something(yunet: str, bare_face: Image) -> None:
+    corner = np.array([[0, 0, 20, 24]] * 3, np.float32)
+    kinds = np.array([BARE, MASK, INCORRECT])
+    assert SoftLabels(Path(yunet), 0.6, 0.35).of(bare_face, corner, kinds).tolist() == pytest.approx([0.4, 0.65, 0.65])
+    assert SoftLabels(Path(yunet), 0.6, 0.0).of(bare_face, corner, kinds).tolist() == pytest.approx([0.4, 1, 1])
+    assert SoftLabels(Path(yunet), 0.6).of(bare_face, corner, kinds).tolist() == pytest.approx([0.4] * 3)
 
 
 def test_each_face_of_a_batch_has_its_own_label_and_ignored_boxes_have_none(
     soft: SoftLabels, bare_face: Image, face: np.ndarray
 ) -> None:
     boxes = np.concatenate([[[1, 1, 12, 12]], face, [[2, 2, 30, 30]]]).astype(np.float32)
-    scene = Scene(bare_face, boxes, np.array([FACE, FACE, IGNORE]), np.zeros(3, np.int64))
+    kinds = np.array([BARE, MASK, BARE])
+    scene = Scene(bare_face, boxes, np.array([FACE, FACE, IGNORE]), kinds)
     hard, softened = batch_of([scene]), batch_of([scene], soft)
     assert softened.faces[0, 0].tolist() == face[0].tolist()  # the largest comes first
-    assert softened.certainty[0, :2].tolist() == soft.of(bare_face, softened.faces[0, :2]).tolist()
+    assert softened.certainty[0, :2].tolist() == soft.of(bare_face, softened.faces[0, :2], kinds[[1, 0]]).tolist()
     assert (softened.certainty[0, 2:] == 1).all()
     assert (hard.certainty == 1).all()
 
