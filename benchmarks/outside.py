@@ -17,11 +17,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
-import tarfile
-import zipfile
 from collections import defaultdict
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -36,44 +32,21 @@ from train.detector.data import Photo
 from train.detector.measure import Contender, Findings, all_faces, answers, find, summary
 from train.detector.metrics import curve, joined
 from train.detector.rivals import contenders
+from train.packages import at_most, digest, pictures_of
 
 BOXES = Path(__file__).with_name("outside.csv")
 LONG_SIDE = 960
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-DIGITS = 12
 
 
-def files_of(folder: Path) -> Iterator[bytes]:
-    """Every picture in a folder, those in its archives as well."""
-    for path in sorted(folder.rglob("*")):
-        if path.name.endswith((".tar.gz", ".tgz")):
-            with tarfile.open(path) as archive:
-                for member in archive:
-                    if member.isfile() and member.name.lower().endswith(PICTURES):
-                        content = archive.extractfile(member)
-                        yield content.read() if content else b""
-        elif path.suffix in (".zip", ".whl"):
-            with zipfile.ZipFile(path) as zipped:
-                for name in zipped.namelist():
-                    if name.lower().endswith(PICTURES):
-                        yield zipped.read(name)
-        elif path.is_file() and path.name.lower().endswith(PICTURES):
-            yield path.read_bytes()
-
-
-def as_photo(digest: str, data: bytes, rows: list[dict[str, str]]) -> Photo:
+def as_photo(name: str, data: bytes, rows: list[dict[str, str]]) -> Photo:
     """A picture at its size of use, with what was seen in it."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    scale = min(1.0, LONG_SIDE / max(image.shape[:2]))
-    if scale < 1:
-        size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    image = at_most(np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.uint8), LONG_SIDE)
     boxed = [row for row in rows if row["left"]]
     given = np.array([[float(row[side]) for side in ("left", "top", "width", "height")] for row in boxed], np.float32)
     given = given.reshape(-1, 4)
     kinds = np.array([BARE if row["seen"] == "no_mask" else DOUBTFUL for row in boxed], np.int64)
     return Photo(
-        name=digest,
+        name=name,
         source="outside",
         split="test",
         jpeg=cv2.imencode(".png", image)[1].tobytes(),
@@ -91,14 +64,14 @@ def read(folder: Path) -> list[Photo]:
         for row in csv.DictReader(table):
             rows[row["sha256"]].append(row)
     photos = {}
-    for data in files_of(folder):
-        digest = hashlib.sha256(data).hexdigest()[:DIGITS]
-        if digest in rows and digest not in photos:
-            photos[digest] = as_photo(digest, data, rows[digest])
+    for data in pictures_of(folder):
+        name = digest(data)
+        if name in rows and name not in photos:
+            photos[name] = as_photo(name, data, rows[name])
     if len(photos) < len(rows):
-        packages = {rows[digest][0]["package"] for digest in rows.keys() - photos.keys()}
+        packages = {rows[name][0]["package"] for name in rows.keys() - photos.keys()}
         print(f"{len(rows) - len(photos)} of {len(rows)} pictures are not in {folder}: {', '.join(sorted(packages))}\n")
-    return [photos[digest] for digest in sorted(photos)]
+    return [photos[name] for name in sorted(photos)]
 
 
 def interval(findings: Findings, draws: int = 1000) -> tuple[float, float]:

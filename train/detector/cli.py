@@ -48,6 +48,7 @@ def detector() -> None:
 @click.option("--objects", type=_FOLDER, help="Folder of PNG files with transparency that show no face, to paste.")
 @click.option("--face-free", type=_FOLDER, help="Folder of further pictures that show nobody's face.")
 @click.option("--unboxed", type=_FOLDER, help="Folder of further photos with bare faces: the teacher says where.")
+@click.option("--unboxed-share", type=FiniteRange(0, 1), default=0.4, show_default=True, help="Of the windows, theirs.")
 @click.option(
     "--teacher-share",
     type=FiniteRange(0, 1),
@@ -81,6 +82,7 @@ def fit(
     objects: Path | None,
     face_free: Path | None,
     unboxed: Path | None,
+    unboxed_share: float,
     teacher_share: float,
     masked_share: float | None,
     feeders: int,
@@ -88,6 +90,7 @@ def fit(
 ) -> None:
     """Trains on the train part of DATA; goes on where RUN was interrupted."""
     from train.detector.fit import fit as run_fit
+    from train.detector.sampler import Mix
     from train.detector.trainer import FitOptions
 
     _check_multiple("--size", size)
@@ -99,6 +102,7 @@ def fit(
         size=size,
         rate=rate,
         seed=seed,
+        mix=Mix(unboxed=unboxed_share),
         start=start,
         traps=traps,
         objects=objects,
@@ -152,6 +156,22 @@ def export(
     )
     weights = finished_weights(run, options["start"], keep)
     click.echo(table(export_run(weights, output, data, (height, width), provenance, seed)))
+
+
+@detector.command()
+@click.argument("packages", type=_FOLDER)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the pictures."
+)
+def collect(packages: Path, output: Path) -> None:
+    """Takes the further photos that are named in train/detector/further_photos.csv out of PACKAGES, a folder.
+
+    They go into the folders `unboxed` and `face_free`, for the options of these names of `fit`.
+    """
+    from train.detector.collect import collect as take
+
+    for folder, count in take(packages, output).items():
+        click.echo(f"{output / folder}: {count} pictures")
 
 
 @detector.command()

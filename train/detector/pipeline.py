@@ -142,13 +142,15 @@ def export_run(
     pictures = export.calibration_pictures(photos, size, _CALIBRATION_PICTURES, drawn_by)
     one_size = export.quantise(export.finished_network(weights, size, line), pictures)
     content = with_further_sizes(one_size, further_sizes(size))
-    draft = run / f"draft-{output.name}"  # so that a refused file does not take the place of a good one
-    export.write(content, export.card(content, size, provenance, line), draft)
-    support = fit_support(draft, part, _CALIBRATION_OVERLAP)
-    log.info("of support: %s", support)
-    text = export.card(content, size, provenance, line, support)
-    export.write(content, text, draft)
-    results = compare(part, [float_contender(weights, size, line, support), file_contender(draft)])
+    # A refused file does not take the place of a good one, and two exports of one run do not meet.
+    with TemporaryDirectory(prefix=".draft-", dir=run) as folder:
+        draft = Path(folder) / output.name
+        export.write(content, export.card(content, size, provenance, line), draft)
+        support = fit_support(draft, part, _CALIBRATION_OVERLAP)
+        log.info("of support: %s", support)
+        text = export.card(content, size, provenance, line, support)
+        export.write(content, text, draft)
+        results = compare(part, [float_contender(weights, size, line, support), file_contender(draft)])
     lost = results["float"]["ap50"] - results["int8"]["ap50"]
     if lost > _WORST_LOSS:
         raise ModelError(

@@ -120,6 +120,30 @@ def test_an_export_that_is_stopped_leaves_the_file_before_with_its_card(
     assert sorted(run.parent.iterdir()) == [card, output, run]
 
 
+def test_two_exports_of_one_run_at_once_do_not_measure_each_others_file(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (run.parent / name / "face_detector.tflite" for name in ("first", "second"))
+    contents, measured = iter([b"first", b"second"]), []
+
+    def measure(draft: Path, *_: object) -> object:
+        if not second.exists():  # the first one's file is being measured, and another export begins and ends
+            second.parent.mkdir()
+            monkeypatch.setattr(
+                pipeline, "fit_support", lambda draft, *_: measured.append(draft.read_bytes()) or SUPPORT
+            )
+            _export(run, second, monkeypatch, 0.0)
+        measured.append(draft.read_bytes())
+        return SUPPORT
+
+    monkeypatch.setattr(export, "quantise", lambda *_: next(contents))
+    monkeypatch.setattr(pipeline, "fit_support", measure)
+    _export(run, first, monkeypatch, 0.0)
+    assert measured == [b"second", b"first"]
+    assert (first.read_bytes(), second.read_bytes()) == (b"first", b"second")
+    assert [path.name for path in run.iterdir()] == [AVERAGE_FILE]
+
+
 def test_a_card_that_cannot_be_written_is_named_before_the_work(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "read_part", lambda *_: pytest.fail("the work has begun"))
     (run.parent / "face_detector.json").mkdir()

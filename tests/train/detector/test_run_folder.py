@@ -197,6 +197,7 @@ def test_the_folders_of_further_pictures_are_read(
     teacher.touch()
     options = {"-o": tmp_path / "run", "--teacher": teacher, "--weights": teacher, "--steps": 1, "--batch": 1}
     options |= {"--size": 64, "--objects": folders[0], "--face-free": folders[1], "--unboxed": folders[2]}
+    options["--unboxed-share"] = 0.2
     words = [str(word) for option in options.items() for word in option]
 
     done = CliRunner().invoke(detector, ["fit", "data", *words], catch_exceptions=False)
@@ -205,6 +206,7 @@ def test_the_folders_of_further_pictures_are_read(
     assert list(asked[0][-3:]) == folders
     recorded = recorded_options(tmp_path / "run")
     assert [recorded[name] for name in ("objects", "face_free", "unboxed")] == [str(folder) for folder in folders]
+    assert recorded["mix"]["unboxed"] == 0.2
 
 
 def test_a_run_of_other_sources_is_not_gone_on_with(
