@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import tarfile
 import zipfile
+import zlib
 from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
 
+from edge.errors import UsageError
 from train.dataset import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ DIGITS: Final = 12
 """Of the SHA-256 by which a list of pictures names each."""
 
 
+_DAMAGE: Final = (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, zlib.error)
+"""What archives raise that are damaged, cut off, or not ours to read."""
+
+
 def digest(data: bytes) -> str:
     """What a list calls a picture file of these bytes."""
     return hashlib.sha256(data).hexdigest()[:DIGITS]
@@ -31,23 +37,34 @@ def pictures_of(folder: Path) -> Iterator[bytes]:
     """Every picture file in a folder, those in its tar and zip archives as well.
 
     Raises:
-        tarfile.TarError, zipfile.BadZipFile, OSError: an archive is damaged or cannot be read.
+        UsageError: a file is damaged or cannot be read.
     """
-    suffixes = tuple(PICTURE_SUFFIXES)
     for path in sorted(folder.rglob("*")):
-        if path.name.endswith((".tar.gz", ".tgz")):
-            with tarfile.open(path) as archive:
-                for member in archive:
-                    if member.isfile() and member.name.lower().endswith(suffixes):
-                        content = archive.extractfile(member)
-                        yield content.read() if content else b""
-        elif path.suffix in (".zip", ".whl"):
-            with zipfile.ZipFile(path) as zipped:
-                for name in zipped.namelist():
-                    if name.lower().endswith(suffixes):
-                        yield zipped.read(name)
-        elif path.is_file() and path.name.lower().endswith(suffixes):
-            yield path.read_bytes()
+        if path.is_file():
+            try:
+                yield from _pictures_in(path)
+            except _DAMAGE as error:
+                raise UsageError(f"{path} cannot be read: {error}") from error
+
+
+def _pictures_in(path: Path) -> Iterator[bytes]:
+    if path.name.endswith((".tar.gz", ".tgz")):
+        with tarfile.open(path) as archive:
+            for member in archive:
+                if member.isfile() and _is_picture(member.name):
+                    content = archive.extractfile(member)
+                    yield content.read() if content else b""
+    elif path.suffix in (".zip", ".whl"):
+        with zipfile.ZipFile(path) as zipped:
+            for name in zipped.namelist():
+                if _is_picture(name):
+                    yield zipped.read(name)
+    elif _is_picture(path.name):
+        yield path.read_bytes()
+
+
+def _is_picture(name: str) -> bool:
+    return name.lower().endswith(tuple(PICTURE_SUFFIXES))
 
 
 def at_most(image: Image, long_side: int) -> Image:

@@ -2,15 +2,13 @@
 
 `further_photos.csv` beside this file names each by its package and its bytes, and says what it shows: `faces`, bare
 ones nearly all, or `nothing`, which our detector mostly took for a face. Each was looked at by eye; drawings, statues
-and dolls were left out. docs/detector.md tells how they were found. No picture is in this repository.
+and dolls were left out. docs/decisions/0020 tells how they were found. No picture is in this repository.
 """
 
 from __future__ import annotations
 
 import csv
 import logging
-import tarfile
-import zipfile
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
@@ -53,19 +51,17 @@ def collect(packages: Path, output: Path, wanted: dict[str, tuple[str, str]] | N
         How many went into each of `FOLDERS`. The log names the packages that pictures are missing of.
 
     Raises:
-        UsageError: an archive is damaged, or none of the pictures is there.
+        UsageError: a package is damaged, or none of the pictures is there.
         ImageError: a picture is damaged.
+        OSError: one cannot be written.
     """
     wanted = listed() if wanted is None else wanted
     found: dict[str, str] = {}
-    try:
-        for data in pictures_of(packages):
-            name = digest(data)
-            if name in wanted and name not in found:
-                found[name] = wanted[name][1]
-                _write(data, output / FOLDERS[wanted[name][1]] / f"{name}.jpg")
-    except (tarfile.TarError, zipfile.BadZipFile, OSError) as error:
-        raise UsageError(f"{packages}: an archive cannot be read: {error}") from error
+    for data in pictures_of(packages):
+        name = digest(data)
+        if name in wanted and name not in found:
+            found[name] = wanted[name][1]
+            _write(data, output / FOLDERS[found[name]] / f"{name}.jpg")
     if not found:
         raise UsageError(f"{packages} holds none of the {len(wanted)} pictures of further_photos.csv")
     missing = sorted({wanted[name][0] for name in wanted.keys() - found.keys()})

@@ -84,10 +84,18 @@ def test_a_folder_without_any_of_them_is_refused(tmp_path: Path) -> None:
     assert isinstance(done.exception, UsageError)
 
 
-@pytest.mark.parametrize("name", ["torn.tgz", "torn.zip"])
-def test_a_damaged_archive_is_named(packages: Path, tmp_path: Path, name: str) -> None:
-    (packages / name).write_bytes(b"no archive")
-    with pytest.raises(UsageError, match="an archive cannot be read"):
+@pytest.mark.parametrize("name", ["people-1.0.0.tgz", "things-2.0.0.zip"])
+@pytest.mark.parametrize("share", [0.0, 0.6])
+def test_a_damaged_archive_is_named(packages: Path, tmp_path: Path, name: str, share: float) -> None:
+    whole = (packages / name).read_bytes()
+    (packages / name).write_bytes(whole[: int(share * len(whole))] or b"no archive")
+    with pytest.raises(UsageError, match=rf"{name} cannot be read: "):
+        collect(packages, tmp_path / "further", WANTED)
+
+
+def test_what_cannot_be_written_is_no_fault_of_a_package(packages: Path, tmp_path: Path) -> None:
+    (tmp_path / "further").write_text("a file where the folder is to be")
+    with pytest.raises(NotADirectoryError):
         collect(packages, tmp_path / "further", WANTED)
 
 
