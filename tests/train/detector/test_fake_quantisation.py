@@ -111,13 +111,13 @@ def test_learning_as_int8_lowers_the_loss_and_keeps_exact_kernels_and_still_stat
     faces = np.zeros((2, 4, 4), np.float32)
     faces[:, 0] = (20, 20, 24, 28)
     batch = Batch(pixels, faces, np.zeros_like(faces), np.ones((2, 4), np.float32))
-    trainer = Trainer(FitOptions(steps=60, batch=2, size=64, warm=2, rate=5e-3, as_int8=True), tmp_path)
+    trainer = Trainer(FitOptions(steps=60, batch=2, size=64, warm=2, rate=1e-3, as_int8=True), tmp_path)
     _take_statistics(trainer.model, pixels)
     trainer.begin_average()
     trainer.compute_as_int8([pixels])
     still = {each.path: each.numpy() for each in trainer.model.non_trainable_variables if "moving" in each.path}
     losses = [trainer.learn(batch)[1] for _ in range(40)]
-    assert np.mean(losses[-5:]) < 0.95 * np.mean(losses[:5])
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
     for each in trainer.model.non_trainable_variables:
         if "moving" in each.path:
             assert np.array_equal(each.numpy(), still[each.path]), each.path
