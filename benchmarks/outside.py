@@ -32,7 +32,8 @@ from train.detector.data import Photo
 from train.detector.measure import Contender, Findings, all_faces, answers, find, summary
 from train.detector.metrics import curve, joined
 from train.detector.rivals import contenders
-from train.packages import at_most, digest, pictures_of
+from train.packages import at_most, pictures_of
+from train.storage import digest
 
 BOXES = Path(__file__).with_name("outside.csv")
 LONG_SIDE = 960

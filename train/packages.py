@@ -1,36 +1,23 @@
-"""Pictures inside published packages, which are found by their bytes wherever they lie."""
+"""Pictures inside published packages."""
 
 from __future__ import annotations
 
-import hashlib
 import tarfile
 import zipfile
-import zlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from edge.errors import UsageError
 from train.dataset import PICTURE_SUFFIXES
+from train.storage import DAMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from edge.vision.geometry import Image
-
-DIGITS: Final = 12
-"""Of the SHA-256 by which a list of pictures names each."""
-
-
-_DAMAGE: Final = (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, zlib.error)
-"""What archives raise that are damaged, cut off, or not ours to read."""
-
-
-def digest(data: bytes) -> str:
-    """What a list calls a picture file of these bytes."""
-    return hashlib.sha256(data).hexdigest()[:DIGITS]
 
 
 def pictures_of(folder: Path) -> Iterator[bytes]:
@@ -43,7 +30,7 @@ def pictures_of(folder: Path) -> Iterator[bytes]:
         if path.is_file():
             try:
                 yield from _pictures_in(path)
-            except _DAMAGE as error:
+            except (tarfile.TarError, *DAMAGE) as error:
                 raise UsageError(f"{path} cannot be read: {error}") from error
 
 
@@ -72,5 +59,5 @@ def at_most(image: Image, long_side: int) -> Image:
     scale = long_side / max(image.shape[:2])
     if scale >= 1:
         return image
-    size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 import zlib
 from lzma import LZMAError
@@ -12,8 +13,15 @@ from edge.vision.geometry import Image
 from edge.vision.image import DEFAULT_LIMITS, decode, read_bytes
 from train.samples import ARCHIVE_MARK
 
-_DAMAGE = (KeyError, RuntimeError, zipfile.BadZipFile, OSError, EOFError, zlib.error, LZMAError)
+DAMAGE = (KeyError, RuntimeError, zipfile.BadZipFile, OSError, EOFError, zlib.error, LZMAError)
 """What a zip raises for a member that is not there, encrypted, or damaged, by its way of compression."""
+
+_DIGITS = 12
+
+
+def digest(data: bytes) -> str:
+    """What lists of pictures call a file of these bytes, wherever it lies: the beginning of its SHA-256."""
+    return hashlib.sha256(data).hexdigest()[:_DIGITS]
 
 
 class PictureStore:
@@ -42,7 +50,7 @@ class PictureStore:
             if found.file_size > DEFAULT_LIMITS.max_bytes:
                 raise ImageError(f"larger than {DEFAULT_LIMITS.max_bytes // 2**20} MiB")
             return self._archive(archive).read(found)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise ImageError(f"{member or 'member'} cannot be read from {archive}: {error}") from error
 
     def image(self, path: str) -> Image:

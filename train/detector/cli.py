@@ -90,7 +90,7 @@ def fit(
 ) -> None:
     """Trains on the train part of DATA; goes on where RUN was interrupted."""
     from train.detector.fit import fit as run_fit
-    from train.detector.sampler import Mix
+    from train.detector.mix import Mix
     from train.detector.trainer import FitOptions
 
     _check_multiple("--size", size)

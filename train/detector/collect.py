@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 import cv2
 
-from edge.errors import ImageError, UsageError
+from edge.errors import UsageError
 from train.detector.data import decode
 from train.files import replacing
-from train.packages import at_most, digest, pictures_of
+from train.packages import at_most, pictures_of
+from train.storage import digest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,16 +67,13 @@ def collect(packages: Path, output: Path, wanted: dict[str, tuple[str, str]] | N
         raise UsageError(f"{packages} holds none of the {len(wanted)} pictures of further_photos.csv")
     missing = sorted({wanted[name][0] for name in wanted.keys() - found.keys()})
     if missing:
-        log.warning("%d pictures are missing, of: %s", len(wanted) - len(found), ", ".join(missing))
+        log.warning("pictures that are missing: %d, of %s", len(wanted) - len(found), ", ".join(missing))
     return {folder: sum(shows == what for what in found.values()) for shows, folder in FOLDERS.items()}
 
 
 def _write(data: bytes, path: Path) -> None:
-    done, jpeg = cv2.imencode(
-        ".jpg", at_most(decode(data, path.name), _LONG_SIDE), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
-    )
-    if not done:
-        raise ImageError(f"{path.name} cannot be encoded")
+    image = at_most(decode(data, path.name), _LONG_SIDE)
+    _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as draft:
         draft.write_bytes(jpeg.tobytes())

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from train.detector.boxes import Boxes, sizes
 from train.detector.light import disturb
-from train.detector.sampler import Mix, Sampler
+from train.detector.mix import Mix
+from train.detector.sampler import Sampler
 from train.detector.scene import FACE, IGNORE, Scene
 from train.handover import hand_over
 
@@ -58,13 +59,13 @@ def batch_of(scenes: list[Scene], soft: SoftLabels | None = None) -> Batch:
     ignored, certainty = np.zeros_like(faces), np.ones((len(scenes), MAX_FACES), np.float32)
     for row, scene in enumerate(scenes):
         largest = np.flatnonzero(scene.roles == FACE)
-        largest = largest[np.argsort(-sizes(scene.boxes[largest]))]
-        wanted, rest = scene.boxes[largest[:MAX_FACES]], scene.boxes[largest[MAX_FACES:]]
-        doubtful = np.concatenate([rest, scene.boxes[scene.roles == IGNORE]])[:MAX_FACES]
+        largest, rest = np.split(largest[np.argsort(-sizes(scene.boxes[largest]))], [MAX_FACES])
+        wanted = scene.boxes[largest]
+        doubtful = np.concatenate([scene.boxes[rest], scene.boxes[scene.roles == IGNORE]])[:MAX_FACES]
         faces[row, : len(wanted)] = wanted
         ignored[row, : len(doubtful)] = _widened(doubtful)
         if soft:
-            certainty[row, : len(wanted)] = soft.of(scene.pixels, wanted, scene.kinds[largest[:MAX_FACES]])
+            certainty[row, : len(wanted)] = soft.of(scene.pixels, wanted, scene.kinds[largest])
     return Batch(np.stack([scene.pixels[..., ::-1] for scene in scenes]), faces, ignored, certainty)
 
 

@@ -14,6 +14,7 @@ from edge.vision.snapshot import CELLS, FACE_CELLS, mosaic
 from train.augment.aside import Aside, look_aside
 from train.detector.boxes import BARE, MASK, sizes
 from train.detector.material import patch_without_face
+from train.detector.mix import Mix
 from train.detector.paste import Cutout, Place, free_place, paste, portrait, swap
 from train.detector.scene import FACE, Scene, View, faces_of, joined, keep_visible, window
 
@@ -33,32 +34,6 @@ _OBJECTS: Final = 0.6
 """Share of the face-free windows that get cut-out objects, where there are any."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mix:
-    """Shares of the kinds of training pictures; the rest are single windows of a photo.
-
-    Attributes:
-        mosaic: four windows in one picture.
-        heads: a grid of head portraits, the faces in their own surroundings, small.
-        close: one tight picture of a face that fills it, as a folder of crops would have.
-        empty: a photo without faces, half of them with pasted ones.
-        swapped: chance that a masked face in a window gives way to a bare one, and in an unboxed photo a bare one to a
-            masked one.
-        unboxed: share of the windows that show one of the photos that nobody boxed, where there are any.
-        hidden: chance that a face in a window is partly hidden by another head before it.
-        coarse: chance that a picture becomes a mosaic of so few cells that it shows no face any more.
-    """
-
-    mosaic: float = 0.25
-    heads: float = 0.10
-    close: float = 0.08
-    empty: float = 0.20
-    swapped: float = 0.30
-    unboxed: float = 0.40
-    hidden: float = 0.12
-    coarse: float = 0.03
-
-
 @dataclass
 class Sampler:
     """Draws pictures from the material.
@@ -74,7 +49,7 @@ class Sampler:
     material: Material
     size: int
     rng: np.random.Generator
-    mix: Mix = Mix()
+    mix: Mix = field(default_factory=Mix)
     traps: list[Cutout] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -9,7 +9,6 @@ which scores on, and what was found. A photo is known by its bytes, so that a fi
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import cache
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from train.detector.boxes import BARE, DOUBTFUL, MARGINS, MASK, NOTHING, UNTOLD, Boxes, to_our_rule
+from train.storage import digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from train.detector.data import Photo
 
 _KINDS: Final = {"mask": MASK, "no_mask": BARE, "face": UNTOLD, "doubtful": DOUBTFUL, "nothing": NOTHING}
-_DIGITS: Final = 12
 _SIDES: Final = ("left", "top", "width", "height")
 
 
@@ -47,7 +46,7 @@ def look_at(jpeg: bytes) -> Look:
     Args:
         jpeg: the photo's file.
     """
-    return _looks().get(hashlib.sha256(jpeg).hexdigest()[:_DIGITS], _NOTHING_SEEN)
+    return _looks().get(digest(jpeg), _NOTHING_SEEN)
 
 
 def completed(photo: Photo) -> Photo:
@@ -70,6 +69,6 @@ def _looks() -> dict[str, Look]:
     for row in csv.DictReader(text.splitlines()):
         rows[row["sha256"]].append(([float(row[side]) for side in _SIDES], _KINDS[row["seen"]]))
     return {
-        digest: Look(np.array([box for box, _ in found], np.float32), np.array([kind for _, kind in found], np.int64))
-        for digest, found in rows.items()
+        name: Look(np.array([box for box, _ in found], np.float32), np.array([kind for _, kind in found], np.int64))
+        for name, found in rows.items()
     }

@@ -12,7 +12,7 @@ from edge.errors import ModelError, UsageError
 from train.arrays import read_arrays
 from train.detector.architecture import build
 from train.detector.loss import DetectorLoss
-from train.detector.sampler import Mix
+from train.detector.mix import Mix
 from train.files import replacing
 
 if TYPE_CHECKING:

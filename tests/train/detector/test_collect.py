@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from edge.errors import ImageError, UsageError
 from train.detector.cli import detector
 from train.detector.collect import FOLDERS, collect, listed
-from train.packages import digest
+from train.storage import digest
 
 
 def _jpeg(value: int, width: int = 40) -> bytes:
@@ -74,7 +74,7 @@ def test_what_is_missing_is_named_with_its_package(
     (packages / "things-2.0.0.zip").unlink()
     with caplog.at_level(logging.WARNING):
         assert collect(packages, tmp_path / "further", WANTED) == {"unboxed": 2, "face_free": 0}
-    assert caplog.messages == ["1 pictures are missing, of: things 2.0.0"]
+    assert caplog.messages == ["pictures that are missing: 1, of things 2.0.0"]
 
 
 def test_a_folder_without_any_of_them_is_refused(tmp_path: Path) -> None:
@@ -97,6 +97,12 @@ def test_what_cannot_be_written_is_no_fault_of_a_package(packages: Path, tmp_pat
     (tmp_path / "further").write_text("a file where the folder is to be")
     with pytest.raises(NotADirectoryError):
         collect(packages, tmp_path / "further", WANTED)
+
+
+def test_a_strip_of_a_picture_keeps_a_line(tmp_path: Path) -> None:
+    strip = bytes(cv2.imencode(".png", np.full((1, 3000, 3), 70, np.uint8))[1])
+    (tmp_path / "line.png").write_bytes(strip)
+    assert collect(tmp_path, tmp_path / "further", {digest(strip): ("lines 1.0.0", "nothing")})["face_free"] == 1
 
 
 def test_a_damaged_picture_is_named(tmp_path: Path) -> None:

@@ -248,31 +248,34 @@ def test_a_damaged_second_frame_of_a_picture_without_a_face_does_not_crash(tmp_p
     assert (ended.returncode, ended.stdout) == (0, "(8, 8, 3)\n"), ended.stderr
 
 
-def test_further_pictures_without_a_face_are_background(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def further(tmp_path: Path) -> Path:
+    """A folder with one picture."""
     folder = tmp_path / "further"
     folder.mkdir()
-    (folder / "spoon.jpg").write_bytes(_jpeg(30))
+    (folder / "one.jpg").write_bytes(_jpeg(30))
+    return folder
+
+
+def test_further_pictures_without_a_face_are_background(
+    data: Path, further: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(material, "labels", lambda *_: defaultdict(lambda: np.zeros((0, 5), np.float32)))
     alone = material.gather(data, "train", Path(), tmp_path)
-    more = material.gather(data, "train", Path(), tmp_path, face_free=folder)
+    more = material.gather(data, "train", Path(), tmp_path, face_free=further)
     assert len(more.scenes) == len(alone.scenes)
     assert len(more.empty) == len(alone.empty) + 1
     assert int(more.empty[-1].pixels.mean().round()) == 30
     assert not len(more.empty[-1].boxes)
-    (folder / "torn.png").write_bytes(b"\x89PNG")
+    (further / "torn.png").write_bytes(b"\x89PNG")
     with pytest.raises(ImageError, match=r"torn\.png cannot be decoded"):
-        material.gather(data, "train", Path(), tmp_path, face_free=folder)
+        material.gather(data, "train", Path(), tmp_path, face_free=further)
 
 
 def test_in_photos_that_nobody_boxed_the_teacher_says_where_faces_are(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, further: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "further"
-    folder.mkdir()
-    (folder / "crowd.jpg").write_bytes(_jpeg(30))
-    seen = {str(folder / "crowd.jpg"): [[10, 10, 12, 14, 0.9], [40, 10, 10, 12, 0.3], [60, 10, 10, 12, 0.1]]}
+    seen = {str(further / "one.jpg"): [[10, 10, 12, 14, 0.9], [40, 10, 10, 12, 0.3], [60, 10, 10, 12, 0.1]]}
     monkeypatch.setattr(
         material,
         "labels",
@@ -280,7 +283,7 @@ def test_in_photos_that_nobody_boxed_the_teacher_says_where_faces_are(
     )
 
     alone = material.gather(data, "train", Path(), tmp_path)
-    more = material.gather(data, "train", Path(), tmp_path, unboxed=folder)
+    more = material.gather(data, "train", Path(), tmp_path, unboxed=further)
 
     assert (len(alone.unboxed), len(more.scenes), len(more.empty)) == (0, len(alone.scenes), len(alone.empty))
     (crowd,) = more.unboxed

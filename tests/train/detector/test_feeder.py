@@ -15,8 +15,9 @@ from support.components import eventually
 from train.detector.boxes import BARE, MASK
 from train.detector.feeder import Feeder
 from train.detector.material import Material
+from train.detector.mix import Mix
 from train.detector.paste import Cutout, free_place, oval
-from train.detector.sampler import Mix, Sampler
+from train.detector.sampler import Sampler
 from train.detector.scene import FACE, Scene
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from edge.errors import UsageError
 from train.detector.material import Material
+from train.detector.mix import Mix
 from train.detector.objects import read_objects
 from train.detector.paste import Cutout, oval
-from train.detector.sampler import Mix, Sampler
+from train.detector.sampler import Sampler
 from train.detector.scene import FACE, Scene
 
 

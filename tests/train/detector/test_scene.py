@@ -11,8 +11,9 @@ from train.detector.boxes import BARE, MASK
 from train.detector.feeder import MAX_FACES, batch_of
 from train.detector.light import disturb
 from train.detector.material import Material, patch_without_face
+from train.detector.mix import Mix
 from train.detector.paste import Cutout, Place, oval, paste, swap
-from train.detector.sampler import Mix, Sampler
+from train.detector.sampler import Sampler
 from train.detector.scene import FACE, IGNORE, Scene, View, keep_visible, window
 
 
