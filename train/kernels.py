@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from train.flatbuffer import kind_of, unpacked, values_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 _FOLDED: Final = re.compile(r"/([A-Za-z0-9_]+?)(?:_\d+)?/batchnorm/sub(?:_\d+|\d+)?$")
 """The converter names a folded convolution's output after the normalisation that it swallowed."""
 
-_TYPES: Final = {9: np.int8, 2: np.int32}
+_CONVOLUTIONS: Final = ("CONV_2D", "DEPTHWISE_CONV_2D")
+
+_TYPES: Final[dict[int, type[np.integer[Any]]]] = {9: np.int8, 2: np.int32}
 """Types of kernels and biases, by the format's number."""
 
 
@@ -39,16 +43,12 @@ def read_kernels(content: bytes) -> tuple[dict[str, Convolution], list[Convoluti
 
     Those that are not of 8 bits are left out.
     """
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(bytearray(content), 0)
-    graph, codes = model.subgraphs[0], schema.BuiltinOperator
+    model = unpacked(content)
+    graph = model.subgraphs[0]
     folded: dict[str, Convolution] = {}
     plain: list[Convolution] = []
     for operator in graph.operators:
-        code = model.operatorCodes[operator.opcodeIndex]
-        kind = max(code.builtinCode, code.deprecatedBuiltinCode)
-        if kind not in (codes.CONV_2D, codes.DEPTHWISE_CONV_2D):
+        if kind_of(model, operator) not in _CONVOLUTIONS:
             continue
         constants = [graph.tensors[at] for at in operator.inputs[1:3]]
         if any(tensor.type not in _TYPES for tensor in constants):
@@ -65,11 +65,7 @@ def read_kernels(content: bytes) -> tuple[dict[str, Convolution], list[Convoluti
 
 def _floats(model: Any, tensor: Any) -> Floats:
     """The values of a quantised constant; its zero point is 0, the scale is one number or one a channel."""
-    values = (
-        np.frombuffer(model.buffers[tensor.buffer].data.tobytes(), _TYPES[tensor.type])
-        .reshape(tensor.shape)
-        .astype(np.float32)
-    )
+    values = values_of(model, tensor, _TYPES[tensor.type]).astype(np.float32)
     scale, axis = np.asarray(tensor.quantization.scale, np.float32), tensor.quantization.quantizedDimension
     if scale.size > 1:
         scale = scale.reshape([-1 if at == axis else 1 for at in range(values.ndim)])

@@ -7,6 +7,7 @@ from typing import Any
 
 from edge.errors import ModelError
 from train.architectures import Pixels
+from train.flatbuffer import kind_of, unpacked
 
 LARGEST_LOSS = 0.003
 """Balanced accuracy that int8 may lie away from float."""
@@ -24,18 +25,15 @@ def check_file(content: bytes, pixels: Pixels) -> None:
     Raises:
         ModelError: the input or an operation is not as it must be.
     """
-    model = _parsed(content)
+    model = unpacked(content)
     for graph in model.subgraphs:
         _check_input(graph.tensors[graph.inputs[0]], pixels)
         _check_operators(model, graph)
 
 
 def _check_operators(model: Any, graph: Any) -> None:
-    codes = _codes()
     for operator in graph.operators:
-        code = model.operatorCodes[operator.opcodeIndex]
-        # Old files keep the code in the first field, new ones in the second (the first ends at 127).
-        if max(code.builtinCode, code.deprecatedBuiltinCode) != codes.FULLY_CONNECTED:
+        if kind_of(model, operator) != "FULLY_CONNECTED":
             continue
         weights = graph.tensors[operator.inputs[1]]
         scales = (
@@ -73,18 +71,6 @@ def check_parity(float_accuracy: float, int8_accuracy: float) -> None:
             f"more than {LARGEST_LOSS:.3f} apart; "
             "try other representative pictures, or the mean of several runs (--average)"
         )
-
-
-def _parsed(content: bytes) -> Any:
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    return schema.ModelT.InitFromPackedBuf(bytearray(content), 0)
-
-
-def _codes() -> Any:
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    return schema.BuiltinOperator
 
 
 def write_if_safe(path: Path, content: bytes, pixels: Pixels) -> None:

@@ -20,6 +20,7 @@ from train.detector.data import read_photos
 from train.detector.float_detector import BACKGROUND, ENLARGE, LEVELS, decoding
 from train.detector.input_sizes import input_size, signature_name, sizes_of
 from train.files import write_outputs
+from train.flatbuffer import unpacked
 from train.safety import check_file
 from train.weights import load_weights
 
@@ -178,7 +179,7 @@ def checked_outputs(content: bytes, size: tuple[int, int]) -> list[str]:
     if len(content) > MAX_BYTES:
         raise ModelError(f"the file has {len(content)} bytes, more than {MAX_BYTES}")
     check_file(content, SYMMETRIC)
-    model = _parsed(content)
+    model = unpacked(content)
     first, *further = model.subgraphs
     shape = tuple(first.tensors[first.inputs[0]].shape)
     if shape != (1, *size, 3):
@@ -206,12 +207,6 @@ def _output_names(graph: Any, size: tuple[int, int], names_at: dict[int, bytes])
                 raise ModelError(f"expected an output of {expected}, got {sorted(by_shape)}")
             names.append(by_shape[expected])
     return names
-
-
-def _parsed(content: bytes) -> Any:
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    return schema.ModelT.InitFromPackedBuf(bytearray(content), 0)
 
 
 def card(

@@ -18,6 +18,7 @@ import numpy as np
 from edge.errors import ModelError
 from edge.vision.face_detector import fittest
 from train.detector.architecture import STRIDES
+from train.flatbuffer import add_buffer, kind_of, packed, schema, unpacked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,25 +77,22 @@ def with_further_sizes(content: bytes, sizes: tuple[Size, ...]) -> bytes:
         ModelError: the file has several subgraphs already, or holds an operation of which it is not known whether it
             depends on the size.
     """
-    schema = _schema()
-    model = schema.ModelT.InitFromPackedBuf(bytearray(content), 0)
+    model = unpacked(content)
     if len(model.subgraphs) != 1:
         raise ModelError(f"expected a file of one subgraph, got {len(model.subgraphs)}")
     first = model.subgraphs[0]
-    kinds = [_kind(model, operator) for operator in first.operators]
+    kinds = [kind_of(model, operator) for operator in first.operators]
     unknown = sorted(set(kinds) - set(_OPERATIONS))
     if unknown:
         raise ModelError(f"the file holds a {unknown[0]}, which may depend on the size of the input")
     model.subgraphs += [_resized(model, kinds, size) for size in sizes]
     model.signatureDefs = [_signature(graph, index) for index, graph in enumerate(model.subgraphs)]
-    _share(model)
-    return _packed(model)
+    return packed(model)
 
 
 def sizes_of(content: bytes) -> tuple[Size, ...]:
     """The input size of each subgraph of a file, the first one's first."""
-    graphs = _schema().ModelT.InitFromPackedBuf(bytearray(content), 0).subgraphs
-    return tuple(input_size(graph) for graph in graphs)
+    return tuple(input_size(graph) for graph in unpacked(content).subgraphs)
 
 
 def input_size(graph: Any) -> Size:
@@ -106,15 +104,6 @@ def input_size(graph: Any) -> Size:
 def signature_name(size: Size) -> str:
     """What the signature of a size is named, for example 384x288."""
     return f"{size[1]}x{size[0]}"
-
-
-def _kind(model: Any, operator: Any) -> str:
-    """Name of an operation, for example CONV_2D."""
-    code = model.operatorCodes[operator.opcodeIndex]
-    # Old files keep the code in the first field, new ones in the second (the first ends at 127).
-    number = max(code.builtinCode, code.deprecatedBuiltinCode)
-    names: dict[int, str] = {value: name for name, value in vars(_schema().BuiltinOperator).items()}
-    return names[number]
 
 
 def _resized(model: Any, kinds: list[str], size: Size) -> Any:
@@ -135,8 +124,7 @@ def _resized(model: Any, kinds: list[str], size: Size) -> Any:
             target = graph.tensors[operator.inputs[1]]
             rows, columns = np.frombuffer(bytes(model.buffers[target.buffer].data), np.int32)
             _, *wanted, _ = _scaled([1, rows, columns, 1], base, size)
-            target.buffer = len(model.buffers)
-            model.buffers.append(_buffer(np.array(wanted, np.int32)))
+            target.buffer = add_buffer(model, np.array(wanted, np.int32))
     for index, tensor in enumerate(graph.tensors):
         if index not in named:
             tensor.name = b""  # half of what a copy would take, and the first subgraph has it
@@ -153,61 +141,17 @@ def _scaled(shape: Any, base: Size, size: Size) -> NDArray[np.int32]:
     return np.array([1, rows * size[0] // base[0], columns * size[1] // base[1], channels], np.int32)
 
 
-def _buffer(values: NDArray[np.int32]) -> Any:
-    buffer = _schema().BufferT()
-    buffer.data = np.frombuffer(values.tobytes(), np.uint8)
-    return buffer
-
-
 def _signature(graph: Any, index: int) -> Any:
-    schema = _schema()
+    parts = schema()
 
     def mapped(name: bytes, tensor: int) -> Any:
-        entry = schema.TensorMapT()
+        entry = parts.TensorMapT()
         entry.name, entry.tensorIndex = name, int(tensor)
         return entry
 
-    signature = schema.SignatureDefT()
+    signature = parts.SignatureDefT()
     signature.signatureKey = signature_name(input_size(graph)).encode()
     signature.subgraphIndex = index
     signature.inputs = [mapped(_INPUT_NAME, graph.inputs[0])]
     signature.outputs = [mapped(graph.tensors[at].name, at) for at in graph.outputs]
     return signature
-
-
-class _Once:
-    """Part of a file that several others point to: it is written once."""
-
-    def __init__(self, part: Any) -> None:
-        self._part = part
-        self._at: int | None = None
-
-    def Pack(self, builder: Any) -> int:  # noqa: N802 - the name that generated code calls
-        if self._at is None:
-            self._at = self._part.Pack(builder)
-        return self._at
-
-
-def _share(model: Any) -> None:
-    """Scales, zero points and operators are the same in every subgraph: nine tenths of what copies would take."""
-    first = model.subgraphs[0]
-    quantizations = [tensor.quantization and _Once(tensor.quantization) for tensor in first.tensors]
-    operators = [_Once(operator) for operator in first.operators]
-    for graph in model.subgraphs:
-        graph.operators = operators
-        for tensor, quantization in zip(graph.tensors, quantizations, strict=True):
-            tensor.quantization = quantization
-
-
-def _packed(model: Any) -> bytes:
-    import flatbuffers
-
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
-
-
-def _schema() -> Any:
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    return schema
