@@ -19,6 +19,7 @@ from train.detector.data import read_photos
 from train.detector.evaluate import compare, read_part, rounded
 from train.detector.fit import OPTIONS_FILE, averaged_weights
 from train.detector.float_detector import FloatDetector
+from train.detector.folded_stem import with_folded_stem
 from train.detector.input_sizes import further_sizes, with_further_sizes
 from train.detector.measure import Contender, all_faces, answers, find, with_all_faces
 from train.detector.metrics import curve
@@ -141,7 +142,7 @@ def export_run(
     drawn_by = provenance.seed if seed is None else seed
     pictures = export.calibration_pictures(photos, size, _CALIBRATION_PICTURES, drawn_by)
     one_size = export.quantise(export.finished_network(weights, size, line), pictures)
-    content = with_further_sizes(one_size, further_sizes(size))
+    content = with_folded_stem(with_further_sizes(one_size, further_sizes(size)))
     # A refused file does not take the place of a good one, and two exports of one run do not meet.
     with TemporaryDirectory(prefix=".draft-", dir=run) as folder:
         draft = Path(folder) / output.name

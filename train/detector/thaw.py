@@ -12,7 +12,8 @@ import numpy as np
 
 from edge.errors import ModelError
 from train.detector.architecture import build
-from train.kernels import read_kernels, unfold
+from train.detector.folded_stem import unfolded
+from train.kernels import Convolution, read_kernels, unfold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 _PLAIN: Final = {(1, False): "score", (4, False): "box", (1, True): "spread"}
 """Convolutions without a normalisation, by their outputs and whether they have a single input."""
+
+_FIRST: Final = "stem_patch_bn"
+"""What the first convolution is known by, which finished files since version 7.1 hold folded."""
 
 _SUFFIX: Final = re.compile(r"_(?:bn|BN)(?:_\d+)?$")
 
@@ -52,6 +56,8 @@ def thaw(model: Path, pictures: Iterable[NDArray[np.uint8]], line: Line) -> Any:
     missing = sorted(set(folds) - kernels.keys())
     if missing or not {"score", "box"} <= kernels.keys():
         raise ModelError(f"{model} is not of this network: it has no {missing[0] if missing else 'score'}")
+    kernel, bias = kernels[_FIRST]
+    kernels[_FIRST] = Convolution(np.moveaxis(unfolded(np.moveaxis(kernel, -1, 0)), 0, -1), bias)
     shared: dict[str, Floats] = {}
     ratios = {}
     for name in folds:

@@ -46,6 +46,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(export, "finished_network", lambda *_: None)
     monkeypatch.setattr(export, "quantise", lambda *_: b"content of a new file")
     monkeypatch.setattr(pipeline, "with_further_sizes", lambda content, _: content)
+    monkeypatch.setattr(pipeline, "with_folded_stem", lambda content: content)
     monkeypatch.setattr(export, "checked_outputs", lambda *_: output_names())
     monkeypatch.setattr(export, "sizes_of", lambda _: ((288, 384), (384, 288)))
     monkeypatch.setattr(pipeline, "fit_support", lambda *_: SUPPORT)

@@ -16,6 +16,7 @@ from edge.vision.cards import bundled_models  # noqa: E402
 from train.detector import export  # noqa: E402
 from train.detector.architecture import build  # noqa: E402
 from train.detector.calibrate import Line  # noqa: E402
+from train.detector.folded_stem import with_folded_stem  # noqa: E402
 from train.detector.thaw import thaw  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -74,6 +75,13 @@ def test_the_network_comes_back_as_it_was(trained: Path, file: Path, pictures: N
     ):
         assert _alike(before, after) > 0.99
         assert np.abs(before - after).mean() < 0.1 * max(np.ptp(before), 0.1)
+
+
+def test_a_folded_stem_comes_back_as_it_was(file: Path, pictures: NDArray[np.uint8]) -> None:
+    folded = file.with_name("folded.tflite")
+    folded.write_bytes(with_folded_stem(file.read_bytes()))
+    for one, other in zip(*(thaw(each, [pictures], _LINE).get_weights() for each in (file, folded)), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_statistics_are_those_of_the_pictures(file: Path, pictures: NDArray[np.uint8]) -> None:
