@@ -33,7 +33,7 @@ def face(bare_face: Image, yunet: str) -> np.ndarray:
 def test_a_plain_face_keeps_its_label_and_a_box_of_nothing_loses_the_teachers_share(
     soft: SoftLabels, bare_face: Image, face: np.ndarray
 ) -> None:
-    corner = np.array([[0, 0, 20, 24]], np.float32)
+    corner = np.array([[0, 0, 40, 48]], np.float32)
     of_face, of_corner = soft.of(bare_face, np.concatenate([face, corner]), np.array([BARE, BARE]))
     assert of_face == pytest.approx(1, abs=0.15 * _SHARE)
     assert of_corner == pytest.approx(1 - _SHARE)
@@ -52,11 +52,20 @@ def test_a_picture_without_faces_has_no_labels(soft: SoftLabels) -> None:
 
 
 def test_the_teacher_may_have_another_say_of_faces_that_wear_something(yunet: str, bare_face: Image) -> None:
-    corner = np.array([[0, 0, 20, 24]] * 3, np.float32)
+    corner = np.array([[0, 0, 64, 70]] * 3, np.float32)
     kinds = np.array([BARE, MASK, INCORRECT])
     assert SoftLabels(Path(yunet), 0.6, 0.35).of(bare_face, corner, kinds).tolist() == pytest.approx([0.4, 0.65, 0.65])
     assert SoftLabels(Path(yunet), 0.6, 0.0).of(bare_face, corner, kinds).tolist() == pytest.approx([0.4, 1, 1])
     assert SoftLabels(Path(yunet), 0.6).of(bare_face, corner, kinds).tolist() == pytest.approx([0.4] * 3)
+
+
+def test_what_the_teacher_is_too_short_sighted_for_is_no_doubt_of_its(yunet: str) -> None:
+    empty, sides = np.full((288, 288, 3), 114, np.uint8), (8, 12, 20, 36, 64)
+    boxes = np.array([[0, 0, side, side] for side in sides], np.float32)
+    soft = SoftLabels(Path(yunet), 0.5)
+    bare, masked = (soft.of(empty, boxes, np.full(len(sides), kind)) for kind in (BARE, MASK))
+    assert bare.tolist() == pytest.approx([1, 0.708, 0.5, 0.5, 0.5], abs=0.01)
+    assert masked.tolist() == pytest.approx([1, 1, 1, 0.747, 0.5], abs=0.01)
 
 
 def test_each_face_of_a_batch_has_its_own_label_and_ignored_boxes_have_none(
