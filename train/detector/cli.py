@@ -127,9 +127,18 @@ def fit(
 @click.option("--height", type=click.IntRange(32), default=288, show_default=True, help="Of the first input, pixels.")
 @click.option("--version", default="1", show_default=True, help="For the card.")
 @click.option("--keep", type=FiniteRange(0, 1), default=0, show_default=True, help="Share of what the run began with.")
+@click.option("--weights", type=_FILE, help="From `average`, instead of the run's.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Draws the calibration pictures; else the run's.")
 def export(
-    run: Path, output: Path, data: Path, width: int, height: int, version: str, keep: float, seed: int | None
+    run: Path,
+    output: Path,
+    data: Path,
+    width: int,
+    height: int,
+    version: str,
+    keep: float,
+    weights: Path | None,
+    seed: int | None,
 ) -> None:
     """Makes the int8 file and its card of RUN, and holds it against the float network on the validation part.
 
@@ -144,6 +153,8 @@ def export(
     _check_suffix(output, ".tflite", "model")
     _check_multiple("--width", width)
     _check_multiple("--height", height)
+    if weights and keep:
+        raise UsageError("--keep is of the run's own weights: leave it out, or --weights")
     options = recorded_options(run)
     check_data(options, data)
     provenance = Provenance(
@@ -151,11 +162,28 @@ def export(
         version=version,
         data=f"{data.name}/MANIFEST.csv, train part",
         seed=options["seed"],
-        command=options["command"] if not keep and seed is None else f"{options['command']}; {typed_command()}",
+        command="; ".join([options["command"], *([typed_command()] if keep or weights or seed is not None else [])]),
         weights="MobileNetV2 alpha 0.35, ImageNet, blocks 3 to 16",
     )
-    weights = finished_weights(run, options["start"], keep)
-    click.echo(table(export_run(weights, output, data, (height, width), provenance, seed)))
+    chosen = weights or finished_weights(run, options["start"], keep)
+    click.echo(table(export_run(chosen, output, data, (height, width), provenance, seed)))
+
+
+@detector.command()
+@click.argument("networks", type=click.Path(path_type=Path, exists=True), nargs=-1, required=True)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="A .weights.h5 file."
+)
+def average(networks: tuple[Path, ...], output: Path) -> None:
+    """Makes the mean of NETWORKS, folders of `fit` or .weights.h5 files that were trained on from one another.
+
+    One that is given twice counts twice. For `export --weights` and `fit --start`.
+    """
+    from train.detector.pipeline import average as mean
+
+    _check_suffix(output, ".weights.h5", "file of weights")
+    mean(list(networks), output)
+    click.echo(output)
 
 
 @detector.command()

@@ -106,6 +106,27 @@ def finished_weights(run: Path, start: str | None, keep: float) -> Path:
     return path
 
 
+def average(networks: list[Path], output: Path) -> None:
+    """Writes the mean of several networks' weights (Wortsman et al. 2022, "Model soups").
+
+    They must have come from one another: between networks that learned apart there is nothing.
+
+    Args:
+        networks: folders of `fit`, whose averaged weights count, or files of weights; one that is given twice counts
+            twice.
+        output: the .weights.h5 file.
+
+    Raises:
+        UsageError: a run has no averaged weights yet, or a file is none of this network.
+    """
+    files = [averaged_weights(each) if each.is_dir() else each for each in networks]
+    check_output(output, *files)
+    first = _network(files[0])
+    columns = zip(first.get_weights(), *(_network(file).get_weights() for file in files[1:]), strict=True)
+    first.set_weights([sum(column) / len(files) for column in columns])
+    save_weights(first, output)
+
+
 def export_run(
     weights: Path,
     output: Path,
@@ -117,7 +138,7 @@ def export_run(
     """Writes the int8 file and its card, and measures both against the float network on the validation part.
 
     Args:
-        weights: from `finished_weights`, in the folder of a run.
+        weights: from `finished_weights`, in the folder of a run, or from `average`.
         output: the .tflite file.
         data: the folder of MANIFEST.csv.
         size: first input (height, width) in pixels; others go with it (`input_sizes.further_sizes`).
