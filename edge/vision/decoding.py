@@ -143,22 +143,15 @@ def candidates(
     Raises:
         KeyError: an output that the card names is missing.
     """
-    boxes, scores = [np.zeros((0, 4), np.float32)], [np.zeros(0, np.float32)]
-    for grid in decoding.grids:
-        score = outputs[grid.score]
-        rows, columns = score.shape[:2]
-        flat = score.reshape(-1)
-        at = np.flatnonzero(flat >= least)
-        if not len(at):
-            continue
-        raw = outputs[grid.box].reshape(rows * columns, 4)[at]
-        extent = np.exp(raw[:, 2:]) * (grid.stride * decoding.growth)
-        middle = (_middles(rows, columns)[at] + raw[:, :2]) * grid.stride
-        boxes.append(np.concatenate([middle - extent / 2, extent], axis=1).astype(np.float32))
-        scores.append(flat[at])
-    all_boxes, all_scores = np.concatenate(boxes), np.concatenate(scores)
-    order = np.argsort(-all_scores, kind="stable")[: decoding.candidates]
-    return all_boxes[order], all_scores[order]
+    maps = [outputs[grid.score] for grid in decoding.grids]
+    scores = np.concatenate([each.reshape(-1) for each in maps])
+    at = np.flatnonzero(scores >= least)
+    at = at[np.argsort(-scores[at], kind="stable")[: decoding.candidates]]
+    raw = np.concatenate([outputs[grid.box].reshape(-1, 4) for grid in decoding.grids])[at]
+    middles, strides = _places(tuple(each.shape for each in maps), tuple(grid.stride for grid in decoding.grids))
+    extent = np.exp(raw[:, 2:]) * (strides[at] * np.float32(decoding.growth))
+    corner = (middles[at] + raw[:, :2]) * strides[at] - extent / 2
+    return np.concatenate([corner, extent], axis=1), scores[at]
 
 
 def faces(
@@ -220,10 +213,16 @@ def in_picture(boxes: NDArray[np.float32], ratio: tuple[float, float], size: tup
 
 
 @lru_cache(maxsize=16)
-def _middles(rows: int, columns: int) -> NDArray[np.float64]:
-    """Middle (x, y) of each place of a grid in strides, row by row; shape (rows * columns, 2)."""
-    y, x = np.divmod(np.arange(rows * columns), columns)
-    return np.stack([x, y], axis=1) + 0.5
+def _places(
+    shapes: tuple[tuple[int, ...], ...], strides: tuple[int, ...]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Middle (x, y) of each place of all grids, row by row, in strides of its own, (n, 2), and that stride, (n, 1)."""
+    middles, widths = [], []
+    for (rows, columns, _), stride in zip(shapes, strides, strict=True):
+        y, x = np.divmod(np.arange(rows * columns), columns)
+        middles.append(np.stack([x, y], axis=1) + 0.5)
+        widths.append(np.full((rows * columns, 1), stride))
+    return np.concatenate(middles).astype(np.float32), np.concatenate(widths).astype(np.float32)
 
 
 def _rows(array: NDArray[Any]) -> Any:

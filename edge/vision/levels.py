@@ -45,12 +45,14 @@ class Levels(BaseModel):
 
     def table(self, pixels: Image) -> NDArray[np.uint8] | None:
         """What each level of a picture becomes, shape (256,); None if it is well as it is."""
-        some = pixels[::_EVERY, ::_EVERY].astype(np.uint16)
+        some = pixels[::_EVERY, ::_EVERY]
         # Three times as fast as a sum over the axis of three.
-        grey = (some[..., 0] + some[..., 1] + some[..., 2]) // 3
-        counts = np.bincount(grey.ravel(), minlength=256)
-        shares = np.cumsum(counts) / counts.sum()
-        darkest, median, brightest = (float(level) for level in np.searchsorted(shares, (_EDGE, 0.5, 1 - _EDGE)))
+        sums = some[..., 0].astype(np.uint16)
+        sums += some[..., 1]
+        sums += some[..., 2]
+        shares = np.cumsum(np.bincount(sums.ravel(), minlength=3 * 255 + 1)) / sums.size
+        levels = np.searchsorted(shares, (_EDGE, 0.5, 1 - _EDGE)) // 3
+        darkest, median, brightest = (float(level) for level in levels)
         curve = np.arange(256.0)
         spread = brightest - darkest
         if 0 < spread < self.contrast:
