@@ -84,7 +84,7 @@ def operator_code(model: Any, kind: str, version: int) -> int:
     """
     wanted = getattr(schema().BuiltinOperator, kind)
     for index, code in enumerate(model.operatorCodes):
-        if _number(code) == wanted:
+        if _number(code) == wanted and code.version >= version:
             return index
     code = schema().OperatorCodeT()
     code.builtinCode = wanted

@@ -8,7 +8,7 @@ import os
 import shutil
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from edge.errors import UsageError
 from train.files import replacing
@@ -20,15 +20,43 @@ _DAMAGE = (OSError, LookupError, RuntimeError, TypeError, ValueError)
 """What Keras and h5py raised for files that were cut off or had one byte changed, and for other files."""
 
 
-def save_weights(model: Any, path: Path) -> None:
+_MADE_BY: Final = "made_by"
+
+
+def save_weights(model: Any, path: Path, made_by: str = "") -> None:
     """Writes the weights that a ``keras.Model`` has now, whole or not at all.
+
+    Args:
+        model: the model.
+        path: the file.
+        made_by: the command that they come from, which the file keeps for `maker_of`.
 
     Raises:
         OSError: they cannot be written.
     """
+    import h5py
+
     with replacing(path) as draft:
         check_room(draft, model)
         model.save_weights(str(draft))
+        if made_by:
+            with h5py.File(draft, "r+") as file:
+                file.attrs[_MADE_BY] = made_by
+
+
+def maker_of(path: Path) -> str:
+    """The command that `save_weights` was told of, none for other files.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            return str(file.attrs.get(_MADE_BY, ""))
+    except _DAMAGE as error:
+        raise UsageError(f"{path} is no file of weights: {error}") from error
 
 
 def check_room(path: Path, model: Any) -> None:

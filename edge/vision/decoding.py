@@ -116,7 +116,7 @@ def decode(
         (n,), best first.
 
     Raises:
-        KeyError: an output that the card names is missing.
+        KeyError, ValueError: see `candidates`.
     """
     support = decoding.support
     seen = candidates(outputs, decoding, support.least if support else min_score)
@@ -142,12 +142,15 @@ def candidates(
 
     Raises:
         KeyError: an output that the card names is missing.
+        ValueError: a score and a box that the card pairs do not have as many places.
     """
     maps = [outputs[grid.score] for grid in decoding.grids]
     scores = np.concatenate([each.reshape(-1) for each in maps])
     at = np.flatnonzero(scores >= least)
     at = at[np.argsort(-scores[at], kind="stable")[: decoding.candidates]]
-    raw = np.concatenate([outputs[grid.box].reshape(-1, 4) for grid in decoding.grids])[at]
+    raw = np.concatenate(
+        [outputs[grid.box].reshape(each.size, 4) for grid, each in zip(decoding.grids, maps, strict=True)]
+    )[at]
     middles, strides = _places(tuple(each.shape for each in maps), tuple(grid.stride for grid in decoding.grids))
     extent = np.exp(raw[:, 2:]) * (strides[at] * np.float32(decoding.growth))
     corner = (middles[at] + raw[:, :2]) * strides[at] - extent / 2

@@ -120,6 +120,10 @@ class MaskAwareFaceDetector:
             boxes, scores = decode(self._network.invoke(pixels), self._decoding, self._min_score)
         except KeyError as error:
             raise ModelError(f"{self.model.identity} has no output named {error}, which its card speaks of") from error
+        except ValueError as error:
+            raise ModelError(
+                f"{self.model.identity} has outputs of other shapes than its card says: {error}"
+            ) from error
         return detections(boxes, scores, ratio, (image.shape[1], image.shape[0]))
 
 

@@ -54,7 +54,7 @@ def detector() -> None:
     type=FiniteRange(0, 1),
     default=0,
     show_default=True,
-    help="Of the teacher's score in what a face's score is to be.",
+    help="Of the teacher's score in what a face's score is to be; less of faces that are small for it.",
 )
 @click.option("--masked-share", type=FiniteRange(0, 1), help="The same for masked faces, where it is to be another.")
 @click.option(
@@ -149,6 +149,7 @@ def export(
     from train.detector.fit import recorded_options
     from train.detector.pipeline import export_run, finished_weights
     from train.detector.sources import check_data
+    from train.weights import maker_of
 
     _check_suffix(output, ".tflite", "model")
     _check_multiple("--width", width)
@@ -157,16 +158,19 @@ def export(
         raise UsageError("--keep is of the run's own weights: leave it out, or --weights")
     options = recorded_options(run)
     check_data(options, data)
+    commands = [options["command"], maker_of(weights) if weights else ""]
+    if keep or weights or seed is not None:
+        commands.append(typed_command())
     provenance = Provenance(
         name=output.stem,
         version=version,
         data=f"{data.name}/MANIFEST.csv, train part",
         seed=options["seed"],
-        command="; ".join([options["command"], *([typed_command()] if keep or weights or seed is not None else [])]),
+        command="; ".join(filter(None, commands)),
         weights="MobileNetV2 alpha 0.35, ImageNet, blocks 3 to 16",
     )
     chosen = weights or finished_weights(run, options["start"], keep)
-    click.echo(table(export_run(chosen, output, data, (height, width), provenance, seed)))
+    click.echo(table(export_run(run, chosen, output, data, (height, width), provenance, seed)))
 
 
 @detector.command()
@@ -182,7 +186,7 @@ def average(networks: tuple[Path, ...], output: Path) -> None:
     from train.detector.pipeline import average as mean
 
     _check_suffix(output, ".weights.h5", "file of weights")
-    mean(list(networks), output)
+    mean(list(networks), output, typed_command())
     click.echo(output)
 
 

@@ -1,7 +1,7 @@
 """The stem's first convolution over pixels in fours: the same sums to the last bit, in less than half of the time.
 
-A convolution of 6 x 6 pixels of three channels is 36 short sums for each place, and a runtime that takes eight or
-sixteen channels at a time leaves most of its lanes empty. Four neighbouring pixels of a row lie in memory as one of
+A convolution of 6 x 6 pixels of three channels is 36 short sums for each place, and a runtime that takes four or eight
+channels at a time leaves many of its lanes empty. Four neighbouring pixels of a row lie in memory as one of
 twelve channels would, so that the same picture, padded as the convolution would have padded it, needs 6 x 2 longer
 sums. The kernel is the old one with zeros for the two pixels by which it reaches too far.
 docs/decisions/0021-folded-stem.md has the times, and what else was tried.
@@ -75,9 +75,15 @@ def folded(kernel: NDArray[Any]) -> NDArray[Any]:
 
 
 def unfolded(kernel: NDArray[Any]) -> NDArray[Any]:
-    """What `folded` was made from; a kernel that is not folded is returned as it is."""
+    """What `folded` was made from; a kernel that is not folded is returned as it is.
+
+    Raises:
+        ModelError: it is neither.
+    """
     if kernel.shape[1:] == (_KERNEL, _KERNEL, _COLOURS):
         return kernel
+    if kernel.shape[1:] != (_KERNEL, _REACH // _STRIDE, _FOLDED):
+        raise ModelError(f"expected a first kernel of {_KERNEL} x {_KERNEL} x {_COLOURS}, got {kernel.shape[1:]}")
     return kernel.reshape(len(kernel), _KERNEL, _REACH, _COLOURS)[:, :, :_KERNEL]
 
 
@@ -87,12 +93,17 @@ def _check(model: Any, graph: Any) -> None:
         raise ModelError(f"expected a file that begins with {' and '.join(_BEGINNING)}, got {' and '.join(kinds)}")
     convolution = graph.operators[1]
     shape = tuple(graph.tensors[convolution.inputs[1]].shape[1:])
-    strides = (convolution.builtinOptions.strideH, convolution.builtinOptions.strideW)
+    options = convolution.builtinOptions
+    strides = (options.strideH, options.strideW)
     if shape != (_KERNEL, _KERNEL, _COLOURS) or strides != (_STRIDE, _STRIDE):
         raise ModelError(
             f"expected a first convolution of {_KERNEL} x {_KERNEL} x {_COLOURS} and stride {_STRIDE}, "
             f"got {' x '.join(map(str, shape))} and {' x '.join(map(str, strides))}"
         )
+    # Another padding, or a size with a remainder, would begin elsewhere than at `_PAD` before the picture.
+    _, height, width, _ = graph.tensors[convolution.inputs[0]].shape
+    if options.padding != schema().Padding.SAME or height % _STRIDE or width % _STRIDE:
+        raise ModelError(f"expected a first convolution that pads an input of multiples of {_STRIDE} itself")
 
 
 def _fold(model: Any, graph: Any) -> None:

@@ -106,7 +106,7 @@ def finished_weights(run: Path, start: str | None, keep: float) -> Path:
     return path
 
 
-def average(networks: list[Path], output: Path) -> None:
+def average(networks: list[Path], output: Path, command: str) -> None:
     """Writes the mean of several networks' weights (Wortsman et al. 2022, "Model soups").
 
     They must have come from one another: between networks that learned apart there is nothing.
@@ -115,6 +115,7 @@ def average(networks: list[Path], output: Path) -> None:
         networks: folders of `fit`, whose averaged weights count, or files of weights; one that is given twice counts
             twice.
         output: the .weights.h5 file.
+        command: kept in it, for the card of what is exported from it.
 
     Raises:
         UsageError: a run has no averaged weights yet, or a file is none of this network.
@@ -124,10 +125,11 @@ def average(networks: list[Path], output: Path) -> None:
     first = _network(files[0])
     columns = zip(first.get_weights(), *(_network(file).get_weights() for file in files[1:]), strict=True)
     first.set_weights([sum(column) / len(files) for column in columns])
-    save_weights(first, output)
+    save_weights(first, output, command)
 
 
 def export_run(
+    run: Path,
     weights: Path,
     output: Path,
     data: Path,
@@ -138,7 +140,8 @@ def export_run(
     """Writes the int8 file and its card, and measures both against the float network on the validation part.
 
     Args:
-        weights: from `finished_weights`, in the folder of a run, or from `average`.
+        run: the folder of `fit`; drafts are written there.
+        weights: from `finished_weights` or `average`.
         output: the .tflite file.
         data: the folder of MANIFEST.csv.
         size: first input (height, width) in pixels; others go with it (`input_sizes.further_sizes`).
@@ -152,7 +155,6 @@ def export_run(
         ModelError: the network finds no face yet, or the file breaks a rule of `export.checked_outputs` or has lost
             more than one point of AP.
     """
-    run = weights.parent
     output.parent.mkdir(parents=True, exist_ok=True)
     check_output(output)
     check_output(output.with_suffix(".json"), run / OPTIONS_FILE)

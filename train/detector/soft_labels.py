@@ -30,8 +30,8 @@ _BARE_SIGHT: Final = (8.0, 16.0)
 """Pixels of a face up to which the teacher's opinion counts for nothing, and from which on it counts in full.
 
 Of masked portraits on plain ground YuNet sees none of 20 px and nearly all of 64 (`benchmarks/sizes.py`): what it
-misses between is its eyesight, not its doubt. Bare ones it sees from 16 to 28 px on, but there its doubt still tells
-which can be made out: without it the order of the bare faces of `val` gets worse (docs/detector-tried.md)."""
+misses between is its eyesight, not its doubt. Bare ones it sees from 16 to 28 px on; their limits are lower, for where
+they were 12 and 24 the order of the bare faces of `val` got worse (docs/detector-tried.md)."""
 
 
 class SoftLabels:

@@ -107,6 +107,13 @@ def _odds(score: float, factor: float) -> float:
     return odds / (1 + odds)
 
 
+def test_a_score_and_a_box_of_different_grids_are_no_pair() -> None:
+    tensors = _tensors((8, 0, 0, 0.9, (0.0, 0.0, 0.0, 0.0)))
+    tensors["b8"], tensors["b16"] = tensors["b16"], tensors["b8"]
+    with pytest.raises(ValueError, match="reshape"):
+        decode(tensors, _DECODING, 0.5)
+
+
 def test_places_that_agree_make_a_score_together() -> None:
     lone = _agreeing((8, 2, 2, 0.6, _STEP))
     assert lone == pytest.approx([_odds(0.6, 0.5)])

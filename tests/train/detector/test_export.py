@@ -46,7 +46,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(export, "finished_network", lambda *_: None)
     monkeypatch.setattr(export, "quantise", lambda *_: b"content of a new file")
     monkeypatch.setattr(pipeline, "with_further_sizes", lambda content, _: content)
-    monkeypatch.setattr(pipeline, "with_folded_stem", lambda content: content)
+    monkeypatch.setattr(pipeline, "with_folded_stem", lambda content: content + b", folded")
     monkeypatch.setattr(export, "checked_outputs", lambda *_: output_names())
     monkeypatch.setattr(export, "sizes_of", lambda _: ((288, 384), (384, 288)))
     monkeypatch.setattr(pipeline, "fit_support", lambda *_: SUPPORT)
@@ -56,16 +56,16 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _export(run: Path, output: Path, monkeypatch: pytest.MonkeyPatch, lost: float) -> dict[str, dict[str, float]]:
     results = {"float": {"ap50": 0.9, "alarms": 0.0}, "int8": {"ap50": 0.9 - lost, "alarms": 0.0}}
     monkeypatch.setattr(pipeline, "compare", lambda *_: results)
-    return pipeline.export_run(run / AVERAGE_FILE, output, run, (288, 384), PROVENANCE)
+    return pipeline.export_run(run, run / AVERAGE_FILE, output, run, (288, 384), PROVENANCE)
 
 
 def test_a_file_and_its_card_with_the_figures_of_both(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = run.parent / "new" / "face_detector.tflite"
     assert _export(run, output, monkeypatch, 0.009)["int8"]["ap50"] == pytest.approx(0.891)
-    assert output.read_bytes() == b"content of a new file"
+    assert output.read_bytes() == b"content of a new file, folded"
     card = json.loads(output.with_suffix(".json").read_text())
     assert card["decoding"]["support"] == SUPPORT.model_dump()
-    assert card["sha256"] == hashlib.sha256(b"content of a new file").hexdigest()
+    assert card["sha256"] == hashlib.sha256(b"content of a new file, folded").hexdigest()
     metrics = card["metrics"]
     assert (metrics["val"]["ap50"], metrics["val_float"]["ap50"]) == (pytest.approx(0.891), 0.9)
 
@@ -140,8 +140,8 @@ def test_two_exports_of_one_run_at_once_do_not_measure_each_others_file(
     monkeypatch.setattr(export, "quantise", lambda *_: next(contents))
     monkeypatch.setattr(pipeline, "fit_support", measure)
     _export(run, first, monkeypatch, 0.0)
-    assert measured == [b"second", b"first"]
-    assert (first.read_bytes(), second.read_bytes()) == (b"first", b"second")
+    assert measured == [b"second, folded", b"first, folded"]
+    assert (first.read_bytes(), second.read_bytes()) == (b"first, folded", b"second, folded")
     assert [path.name for path in run.iterdir()] == [AVERAGE_FILE]
 
 
@@ -152,10 +152,13 @@ def test_a_card_that_cannot_be_written_is_named_before_the_work(run: Path, monke
         _export(run, run.parent / "face_detector.tflite", monkeypatch, 0.0)
 
 
-def test_a_card_is_not_written_over_the_options(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_card_is_not_written_over_the_options(run: Path) -> None:
     (run / "options.json").write_text("{}")
-    with pytest.raises(UsageError, match=r"options\.json is read here and would be written over"):
-        _export(run, run / "options.tflite", monkeypatch, 0.0)
+    elsewhere = run.parent / "mean.weights.h5"
+    small_detector().save_weights(str(elsewhere))
+    for weights in (run / AVERAGE_FILE, elsewhere):
+        with pytest.raises(UsageError, match=r"options\.json is read here and would be written over"):
+            pipeline.export_run(run, weights, run / "options.tflite", run, (288, 384), PROVENANCE)
 
 
 def test_a_seed_draws_other_calibration_pictures_and_is_in_the_card(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,8 @@ def test_a_kernel_comes_back_as_it_was() -> None:
     np.testing.assert_array_equal(unfolded(wider), kernel)
     np.testing.assert_array_equal(unfolded(kernel), kernel)
     assert np.count_nonzero(wider) == np.count_nonzero(kernel)
+    with pytest.raises(ModelError, match="a first kernel of 6 x 6 x 3"):
+        unfolded(np.zeros((5, 6, 6, 4), np.int8))
 
 
 def test_a_file_is_not_folded_twice(after: bytes) -> None:
@@ -80,11 +82,16 @@ def test_a_file_is_not_folded_twice(after: bytes) -> None:
 
 
 def test_a_file_of_another_network_is_refused() -> None:
-    pixels = tf.keras.Input((64, 64, 3))
-    network = tf.keras.Model(pixels, tf.keras.layers.Conv2D(8, 3, strides=2)(pixels))
-    pictures = list(np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8))
-    with pytest.raises(ModelError, match="6 x 6 x 3 and stride 4, got 3 x 3 x 3 and 2 x 2"):
-        with_folded_stem(export.quantise(network, pictures))
+    for layer, height, message in (
+        (tf.keras.layers.Conv2D(8, 3, strides=2), 64, "6 x 6 x 3 and stride 4, got 3 x 3 x 3 and 2 x 2"),
+        (tf.keras.layers.Conv2D(8, 6, strides=4), 64, "that pads an input of multiples of 4 itself"),
+        (tf.keras.layers.Conv2D(8, 6, strides=4, padding="same"), 66, "that pads an input of multiples of 4 itself"),
+    ):
+        pixels = tf.keras.Input((height, 64, 3))
+        pictures = list(np.random.default_rng(0).integers(0, 256, (2, height, 64, 3)).astype(np.uint8))
+        content = export.quantise(tf.keras.Model(pixels, layer(pixels)), pictures)
+        with pytest.raises(ModelError, match=message):
+            with_folded_stem(content)
 
 
 @pytest.mark.parametrize("name", ["face_detector", "face_detector_640"])
@@ -93,3 +100,5 @@ def test_the_files_that_are_shipped_are_folded(name: str) -> None:
     for graph in model.subgraphs:
         kinds = [kind_of(model, operator) for operator in graph.operators[:5]]
         assert kinds == ["QUANTIZE", "RESHAPE", "PAD", "RESHAPE", "CONV_2D"]
+        # What takes 8 bits with a sign: runtimes refuse an older PAD with these types.
+        assert model.operatorCodes[graph.operators[2].opcodeIndex].version == 2

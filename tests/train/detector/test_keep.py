@@ -78,7 +78,7 @@ def test_the_mean_of_networks_counts_one_that_is_given_twice_twice(tmp_path: Pat
     _shifted(1).save_weights(str(run / AVERAGE_FILE))
     _shifted(4).save_weights(str(file))
 
-    average([file, run, file], mean)
+    average([file, run, file], mean, "maskgate-train detector average")
 
     found = small_detector()
     found.load_weights(str(mean))
@@ -91,29 +91,30 @@ def test_a_mean_is_not_written_over_what_it_is_of(tmp_path: Path) -> None:
     _shifted(1).save_weights(str(file))
     before = file.read_bytes()
     with pytest.raises(UsageError, match=r"file\.weights\.h5 is read here and would be written over"):
-        average([file], file)
+        average([file], file, "")
     assert file.read_bytes() == before
 
 
 def test_what_has_not_learned_yet_has_no_share_in_a_mean(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"has no average\.weights\.h5: let"):
-        average([tmp_path], tmp_path / "mean.weights.h5")
+        average([tmp_path], tmp_path / "mean.weights.h5", "")
 
 
 def test_a_mean_is_exported_instead_of_the_weights_of_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, mean, output = tmp_path / "run", tmp_path / "mean.weights.h5", tmp_path / "face_detector.tflite"
     run.mkdir()
     (run / "options.json").write_text(json.dumps({"seed": 1, "start": None, "command": "fit"}))
-    mean.touch()
+    _shifted(1).save_weights(str(run / AVERAGE_FILE))
+    average([run], mean, "maskgate-train detector average run")
     given: list[Any] = []
     monkeypatch.setattr(pipeline, "export_run", lambda *arguments: given.append(arguments) or {})
     monkeypatch.setattr("train.detector.evaluate.table", lambda _: "")
     line = ["export", str(run), "-o", str(output), "--data", str(run), "--weights", str(mean)]
     monkeypatch.setattr("sys.argv", ["maskgate-train", "detector", *line])
     CliRunner().invoke(detector, line, catch_exceptions=False, standalone_mode=False)
-    ((weights, _, _, _, provenance, _),) = given
-    assert weights == mean
-    assert provenance.command.startswith("fit; maskgate-train detector export run")
+    ((folder, weights, _, _, _, provenance, _),) = given
+    assert (folder, weights) == (run, mean)
+    assert provenance.command.startswith("fit; maskgate-train detector average run; maskgate-train detector export run")
     assert provenance.command.endswith("--weights mean.weights.h5")
 
     with pytest.raises(UsageError, match="--keep is of the run's own weights"):
