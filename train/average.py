@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +63,16 @@ class WeightAverage:
             self._mean = [file[f"arr_{index}"] for index in range(len(file.files) - 1)] or None
 
 
+def mean_of(weights: Sequence[Sequence[NDArray[Any]]], shares: Sequence[float] | None = None) -> list[NDArray[Any]]:
+    """The mean of what `get_weights` gives of several networks of the same layers.
+
+    Args:
+        weights: of each network.
+        shares: of each; None for equal ones.
+    """
+    return [np.average(same, axis=0, weights=shares) for same in zip(*weights, strict=True)]
+
+
 def mean_model(runs: Sequence[RunFolder]) -> Model:
     """The network whose weights are the mean of the best ones of each run (Wortsman et al. 2022, "Model soups").
 
@@ -79,8 +90,7 @@ def mean_model(runs: Sequence[RunFolder]) -> Model:
         if _kind(run.settings()) != _kind(first):
             raise UsageError(f"{run.path} has another network or another split than {runs[0].path}")
     model = runs[0].best_model()
-    weights = [model.get_weights(), *(run.best_model().get_weights() for run in runs[1:])]
-    model.set_weights([np.mean(same, axis=0) for same in zip(*weights, strict=True)])
+    model.set_weights(mean_of([model.get_weights(), *(run.best_model().get_weights() for run in runs[1:])]))
     return model
 
 

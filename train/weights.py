@@ -19,8 +19,8 @@ _PER_VARIABLE = 4096
 _DAMAGE = (OSError, LookupError, RuntimeError, TypeError, ValueError)
 """What Keras and h5py raised for files that were cut off or had one byte changed, and for other files."""
 
-
 _MADE_BY: Final = "made_by"
+"""Attribute of the file."""
 
 
 def save_weights(model: Any, path: Path, made_by: str = "") -> None:

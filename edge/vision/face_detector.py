@@ -116,8 +116,9 @@ class MaskAwareFaceDetector:
         if pixels is None:
             pixels = self._pixels[size] = np.empty((height, width, 3), np.uint8)
         ratio = self._letterbox.fit(image, pixels)
+        outputs = self._network.invoke(pixels)
         try:
-            boxes, scores = decode(self._network.invoke(pixels), self._decoding, self._min_score)
+            boxes, scores = decode(outputs, self._decoding, self._min_score)
         except KeyError as error:
             raise ModelError(f"{self.model.identity} has no output named {error}, which its card speaks of") from error
         except ValueError as error:

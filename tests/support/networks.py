@@ -1,10 +1,10 @@
-"""A network that is built in no time, where what is tried does not depend on what learns."""
+"""Detectors with random weights: one that is built in no time, and the real one with answers that can be compared."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from train.detector.architecture import output_names
+from train.detector.architecture import build, output_names
 
 
 def small_detector() -> Any:
@@ -18,3 +18,13 @@ def small_detector() -> Any:
         layer = keras.layers.Conv2D({"score": 1, "box": 4}[kind], int(stride), strides=int(stride), name=name)
         outputs.append(layer(pixels))
     return keras.Model(pixels, outputs)
+
+
+def loud_detector(seed: int) -> Any:
+    """The real network, its kernels thrice as large as they begin: the others lose what they are shown on the way."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    network = build()
+    network.set_weights([3 * values if values.ndim == 4 else values for values in network.get_weights()])
+    return network

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edge.errors import ModelError, UsageError
 from edge.vision.cards import load_card
 from edge.vision.face_detector import MaskAwareFaceDetector
+from train.average import mean_of
 from train.detector import export
 from train.detector.architecture import build
 from train.detector.calibrate import Line, platt
@@ -94,8 +95,7 @@ def finished_weights(run: Path, start: str | None, keep: float) -> Path:
     if start is None or not Path(start).exists():
         raise UsageError(f"--keep: {run} began with {start or 'no weights of ours'}, of which nothing can be kept")
     before, after = _network(Path(start)), _network(weights)
-    pairs = zip(before.get_weights(), after.get_weights(), strict=True)
-    after.set_weights([keep * old + (1 - keep) * new for old, new in pairs])
+    after.set_weights(mean_of([before.get_weights(), after.get_weights()], [keep, 1 - keep]))
     path = run / f"between-{keep:g}.weights.h5"
     # Two exports of one run, of the small file and the large one say, may be under way: each has a draft of its own.
     with TemporaryDirectory(prefix=".draft-", dir=run) as folder:
@@ -122,10 +122,9 @@ def average(networks: list[Path], output: Path, command: str) -> None:
     """
     files = [averaged_weights(each) if each.is_dir() else each for each in networks]
     check_output(output, *files)
-    first = _network(files[0])
-    columns = zip(first.get_weights(), *(_network(file).get_weights() for file in files[1:]), strict=True)
-    first.set_weights([sum(column) / len(files) for column in columns])
-    save_weights(first, output, command)
+    mean = build()
+    mean.set_weights(mean_of([_network(file).get_weights() for file in files]))
+    save_weights(mean, output, command)
 
 
 def export_run(

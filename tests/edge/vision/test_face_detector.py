@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge.errors import ModelError
 from edge.sources.demo import masked
 from edge.vision.cards import find_model
 from edge.vision.face_detector import Letterbox, MaskAwareFaceDetector
@@ -157,6 +158,19 @@ def test_the_network_gets_the_input_that_suits_the_picture_and_an_older_one_its_
         MaskAwareFaceDetector(file, 0.5).detect(np.zeros((*picture, 3), np.uint8))
 
     assert seen == [shown, (288, 384)]
+
+
+@pytest.mark.parametrize(("box", "says"), [("no such", "no output named 'no such'"), (None, "outputs of other shapes")])
+def test_a_card_that_speaks_of_other_outputs_is_refused(
+    box: str | None, says: str, tmp_path: Path, bare_face: Image
+) -> None:
+    model = Path(shutil.copy(find_model("face_detector"), tmp_path))
+    card = json.loads(find_model("face_detector").with_suffix(".json").read_text())
+    first, second, _ = card["decoding"]["grids"]
+    first["box"] = box or second["box"]
+    model.with_suffix(".json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match=says):
+        MaskAwareFaceDetector(model, 0.5).detect(bare_face)
 
 
 @pytest.mark.parametrize("wears", [False, True])

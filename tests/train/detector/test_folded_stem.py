@@ -14,8 +14,8 @@ from ai_edge_litert.interpreter import Interpreter  # noqa: E402
 
 from edge.errors import ModelError  # noqa: E402
 from edge.vision.cards import bundled_models  # noqa: E402
+from support.networks import loud_detector  # noqa: E402
 from train.detector import export  # noqa: E402
-from train.detector.architecture import build  # noqa: E402
 from train.detector.calibrate import Line  # noqa: E402
 from train.detector.folded_stem import folded, unfolded, with_folded_stem  # noqa: E402
 from train.detector.input_sizes import signature_name, sizes_of, with_further_sizes  # noqa: E402
@@ -28,12 +28,8 @@ _FIRST, _OTHERS = (64, 96), ((96, 64), (160, 128))
 
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Random weights, thrice as large as they begin: through so many layers the others lose what they are shown."""
-    tf.keras.utils.set_random_seed(7)
     path = tmp_path_factory.mktemp("weights") / "average.weights.h5"
-    network = build()
-    network.set_weights([3 * values if values.ndim == 4 else values for values in network.get_weights()])
-    network.save_weights(str(path))
+    loud_detector(7).save_weights(str(path))
     pictures = list(np.random.default_rng(0).integers(0, 256, (4, *_FIRST, 3)).astype(np.uint8))
     return with_further_sizes(export.quantise(export.finished_network(path, _FIRST, Line()), pictures), _OTHERS)
 

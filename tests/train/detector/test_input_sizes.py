@@ -21,6 +21,7 @@ from edge.errors import ModelError  # noqa: E402
 from edge.vision.cards import ModelCard, bundled_models, load_card  # noqa: E402
 from edge.vision.face_detector import MaskAwareFaceDetector  # noqa: E402
 from edge.vision.tflite import TfliteModel  # noqa: E402
+from support.networks import loud_detector  # noqa: E402
 from train.detector import export  # noqa: E402
 from train.detector.architecture import build  # noqa: E402
 from train.detector.calibrate import Line  # noqa: E402
@@ -36,11 +37,8 @@ _PROVENANCE = export.Provenance("face_detector", "0", "none", 1, "none", "none")
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random ones, thrice as large as they begin: through so many layers the others lose what they are shown."""
-    tf.keras.utils.set_random_seed(5)
     path = tmp_path_factory.mktemp("weights") / "average.weights.h5"
-    network = build()
-    network.set_weights([3 * values if values.ndim == 4 else values for values in network.get_weights()])
+    network = loud_detector(5)
     score = network.get_layer("score")
     score.set_weights([score.get_weights()[0], np.full(1, -0.5, np.float32)])
     network.save_weights(str(path))

@@ -117,5 +117,8 @@ def test_a_mean_is_exported_instead_of_the_weights_of_its_run(tmp_path: Path, mo
     assert provenance.command.startswith("fit; maskgate-train detector average run; maskgate-train detector export run")
     assert provenance.command.endswith("--weights mean.weights.h5")
 
+    mean.write_bytes(mean.read_bytes()[:200])
+    with pytest.raises(UsageError, match=r"mean\.weights\.h5 is no file of weights"):
+        CliRunner().invoke(detector, line, catch_exceptions=False, standalone_mode=False)
     with pytest.raises(UsageError, match="--keep is of the run's own weights"):
         CliRunner().invoke(detector, [*line, "--keep", "0.5"], catch_exceptions=False, standalone_mode=False)
