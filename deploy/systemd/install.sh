@@ -357,14 +357,15 @@ start() {
     systemctl restart maskgate
 }
 
-journal() { # UNIT
+journal() { # UNIT.service
     journalctl --sync # what has just been said may still be on its way
-    journalctl -u "$1" -o cat --no-pager -n "$journal_lines"
+    # Not -u, which leaves out what systemd says in the process that was to become the program, when that has already gone.
+    journalctl _UID=0 "UNIT=$1" + "_SYSTEMD_UNIT=$1" -o cat --no-pager -n "$journal_lines"
 }
 
 go_back() { # releases/NAME
     complain 'the new release did not reach READY; going back to the one before'
-    journal maskgate >&2
+    journal "$(basename "$unit")" >&2
     systemctl stop maskgate
     switch_to "$1"
     rm -rf "$release" "$prefix/previous"
@@ -383,7 +384,7 @@ activate() {
         say "$(basename "$release") is installed and runs; nothing was changed"
     elif ! start; then
         [[ -z $before || $before == "$target" ]] || go_back "$before"
-        journal maskgate >&2
+        journal "$(basename "$unit")" >&2
         give_up 'installed, but the service does not start, for the reason above. Then: systemctl restart maskgate'
     else
         say "$(basename "$release") runs"
