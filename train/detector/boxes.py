@@ -24,6 +24,9 @@ BARE: Final = 1
 INCORRECT: Final = 2
 """Kinds of a face; a mask worn below the nose or under the chin is of a kind of its own."""
 
+GUESSED: Final = 6
+"""What a teacher alone has seen and boxed, in a photo that nobody has; bare, as far as is known."""
+
 UNTOLD: Final = 3
 DOUBTFUL: Final = 4
 NOTHING: Final = 5

@@ -2,7 +2,8 @@
 
 `further_photos.csv` beside this file names each by its package and its bytes, and says what it shows: `faces`, bare
 ones nearly all, or `nothing`, which our detector mostly took for a face. Each was looked at by eye; drawings, statues
-and dolls were left out. docs/decisions/0020 tells how they were found. No picture is in this repository.
+and dolls are no `faces`. Packages are npm's, or PyPI's where `pypi:` says so. docs/decisions/0020 tells how they were
+found. No picture is in this repository.
 """
 
 from __future__ import annotations

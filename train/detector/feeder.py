@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from train.detector.boxes import Boxes, sizes
+from train.detector.boxes import GUESSED, Boxes, sizes
 from train.detector.light import disturb
 from train.detector.mix import Mix
 from train.detector.sampler import Sampler
@@ -45,18 +45,21 @@ class Batch:
         faces: left, top, width, height in pixels, shape (n, MAX_FACES, 4); zeros where there is none.
         ignored: likewise, boxes in which neither answer is punished.
         certainty: what the score of each face is to be, 0 to 1, shape (n, MAX_FACES).
+        framed: 1 for a face whose box is to be learned, 0 for one whose score alone is, shape (n, MAX_FACES).
     """
 
     pixels: NDArray[np.uint8]
     faces: NDArray[np.float32]
     ignored: NDArray[np.float32]
     certainty: NDArray[np.float32]
+    framed: NDArray[np.float32]
 
 
 def batch_of(scenes: list[Scene], soft: SoftLabels | None = None) -> Batch:
     """Stacks scenes of one size, with soft labels for the faces if there is who gives them."""
     faces = np.zeros((len(scenes), MAX_FACES, 4), np.float32)
     ignored, certainty = np.zeros_like(faces), np.ones((len(scenes), MAX_FACES), np.float32)
+    framed = np.ones_like(certainty)
     for row, scene in enumerate(scenes):
         largest = np.flatnonzero(scene.roles == FACE)
         largest, rest = np.split(largest[np.argsort(-sizes(scene.boxes[largest]))], [MAX_FACES])
@@ -64,9 +67,10 @@ def batch_of(scenes: list[Scene], soft: SoftLabels | None = None) -> Batch:
         doubtful = np.concatenate([scene.boxes[rest], scene.boxes[scene.roles == IGNORE]])[:MAX_FACES]
         faces[row, : len(wanted)] = wanted
         ignored[row, : len(doubtful)] = _widened(doubtful)
+        framed[row, : len(wanted)] = scene.kinds[largest] != GUESSED
         if soft:
             certainty[row, : len(wanted)] = soft.of(scene.pixels, wanted, scene.kinds[largest])
-    return Batch(np.stack([scene.pixels[..., ::-1] for scene in scenes]), faces, ignored, certainty)
+    return Batch(np.stack([scene.pixels[..., ::-1] for scene in scenes]), faces, ignored, certainty, framed)
 
 
 def disturbed(batch: Batch, rng: np.random.Generator) -> Batch:

@@ -58,7 +58,7 @@ class DetectorLoss:
         self._centres, self._strides, limits = places(size)
         self._least, self._most = limits[:, 0], limits[:, 1]
 
-    def __call__(self, outputs: list[Any], faces: Any, ignored: Any, certainty: Any) -> tuple[Any, Any]:
+    def __call__(self, outputs: list[Any], faces: Any, ignored: Any, certainty: Any, framed: Any) -> tuple[Any, Any]:
         """Computes both parts.
 
         Args:
@@ -66,6 +66,7 @@ class DetectorLoss:
             faces: (batch, m, 4) left, top, width, height in pixels; rows of zeros are none.
             ignored: (batch, k, 4) boxes in which a place without a face costs nothing; zeros are none.
             certainty: (batch, m) what the score of a face is to be if its box is right, 0 to 1.
+            framed: (batch, m) 1 for a face whose box is learned, 0 for one whose score alone is.
 
         Returns:
             Score loss and box loss, scalars, both per unit of assigned quality.
@@ -88,7 +89,8 @@ class DetectorLoss:
         score_loss = ops.sum(ops.where(free, ops.square(wanted_chance - chance) * cross, 0.0)) / total
 
         wanted = ops.take_along_axis(targets, owner[..., None], axis=1)
-        box_loss = ops.sum(ops.where(positive, (1 - complete_iou(corners, wanted)) * quality, 0.0)) / total
+        weight = quality * ops.take_along_axis(framed, owner, axis=1)
+        box_loss = ops.sum(ops.where(positive, (1 - complete_iou(corners, wanted)) * weight, 0.0)) / total
         return score_loss, box_loss * _BOX_WEIGHT
 
     def _decoded(self, raw: Any) -> Any:

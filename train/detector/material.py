@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from train.detector.boxes import BARE, MARGINS, Boxes, share_inside, sizes, to_our_rule
+from train.detector.boxes import BARE, GUESSED, MARGINS, Boxes, share_inside, sizes, to_our_rule
 from train.detector.data import NO_FACE, NOBODY, Face, read_face_free, read_faces, read_folder, read_photos
 from train.detector.objects import read_objects
 from train.detector.paste import Cutout, oval, soft_rectangle
@@ -100,7 +100,7 @@ def gather(
         faces=faces,
         heads=heads,
         objects=read_objects(objects) if objects else [],
-        unboxed=[scene_of(photo, seen[photo.name]) for photo in further],
+        unboxed=[scene_of(photo, seen[photo.name], GUESSED) for photo in further],
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from edge.vision.geometry import Box
 from edge.vision.snapshot import CELLS, FACE_CELLS, mosaic
 from train.augment.aside import Aside, look_aside
-from train.detector.boxes import BARE, MASK, sizes
+from train.detector.boxes import BARE, GUESSED, MASK, sizes
 from train.detector.material import patch_without_face
 from train.detector.mix import Mix
 from train.detector.paste import Cutout, Place, free_place, paste, portrait, swap
@@ -76,7 +76,7 @@ class Sampler:
         """A window of a photo with faces, some of them exchanged, now and then a patch without one."""
         if self.material.unboxed and self.rng.random() < self.mix.unboxed:
             scene = self.material.unboxed[int(self.rng.integers(len(self.material.unboxed)))]
-            leaving, coming = BARE, self._masked
+            leaving, coming = GUESSED, self._masked
         else:
             scene = self.material.scenes[int(np.searchsorted(self._cumulated, self.rng.random()))]
             leaving, coming = MASK, self._bare

@@ -65,13 +65,15 @@ class View:
     mirrored: bool = False
 
 
-def scene_of(photo: Photo, seen: NDArray[np.float32]) -> Scene:
+def scene_of(photo: Photo, seen: NDArray[np.float32], kind: int = BARE) -> Scene:
     """Puts the annotators' boxes, those of the second look and the teacher's together.
 
     Args:
         photo: the photo.
         seen: the teacher's rows for it, shape (n, 5). They are not believed where the second look saw nothing, nor in
             a photo that is said to be without faces.
+        kind: of the faces that the teacher alone has seen. Nobody said what they wear; BARE keeps them out of the
+            swapping of masked faces.
     """
     known = completed(photo)
     boxes, roles, kinds = known.boxes, np.where(known.kinds == DOUBTFUL, IGNORE, FACE), known.kinds
@@ -82,8 +84,7 @@ def scene_of(photo: Photo, seen: NDArray[np.float32]) -> Scene:
         extra, score = extra[unknown & (seen[:, 4] >= _DOUBTED)], seen[unknown & (seen[:, 4] >= _DOUBTED), 4]
         boxes = np.concatenate([boxes, extra])
         roles = np.concatenate([roles, np.where(score >= _SEEN, FACE, IGNORE)])
-        # Nobody said what the teacher's faces wear; BARE keeps them out of the swapping of masked faces.
-        kinds = np.concatenate([kinds, np.full(len(extra), BARE)])
+        kinds = np.concatenate([kinds, np.full(len(extra), kind)])
     return Scene(photo.pixels(), boxes.astype(np.float32), roles.astype(np.int64), kinds.astype(np.int64))
 
 

@@ -65,7 +65,10 @@ def thaw(model: Path, pictures: Iterable[NDArray[np.uint8]], line: Line) -> Any:
         base = shared.setdefault(_SUFFIX.sub("", name), kernel)
         ratios[name] = _ratio(kernel, base)
     for name, kernel in shared.items():
-        network.get_layer(name).set_weights([kernel])
+        layer = network.get_layer(name)
+        if layer.kernel.shape != kernel.shape:
+            raise ModelError(f"{model} is not of this network: {name} is {kernel.shape}, expected {layer.kernel.shape}")
+        layer.set_weights([kernel])
     kernel, bias = kernels["score"]
     if "spread" in kernels:
         wide, shift = kernels["spread"]

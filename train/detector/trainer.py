@@ -165,7 +165,7 @@ class Trainer:
         Raises:
             ModelError: the network has diverged.
         """
-        targets = (batch.faces, batch.ignored, batch.certainty)
+        targets = (batch.faces, batch.ignored, batch.certainty, batch.framed)
         costs = self._learner.train_on_batch(batch.pixels, targets, return_dict=True)
         losses = float(costs["score"]), float(costs["box"])
         if not all(map(math.isfinite, losses)):

@@ -22,7 +22,7 @@ from edge.vision.geometry import Image
 from fuzz.pictures import damaged_animation
 from support.components import ROOT
 from train.detector import material, teacher
-from train.detector.boxes import BARE, INCORRECT, MARGINS, MASK, to_our_rule
+from train.detector.boxes import BARE, GUESSED, INCORRECT, MARGINS, MASK, to_our_rule
 from train.detector.data import NO_FACE, Photo, decode, read_face_free, read_faces, read_folder, read_photos
 from train.detector.scene import FACE, IGNORE, scene_of
 
@@ -289,6 +289,6 @@ def test_in_photos_that_nobody_boxed_the_teacher_says_where_faces_are(
     (crowd,) = more.unboxed
     assert int(crowd.pixels.mean().round()) == 30
     assert crowd.roles.tolist() == [FACE, IGNORE]
-    assert crowd.kinds.tolist() == [BARE, BARE]
+    assert crowd.kinds.tolist() == [GUESSED, GUESSED]
     by_our_rule = to_our_rule(np.array([[10, 10, 12, 14]], np.float32), MARGINS["teacher_bare"])
     assert np.allclose(crowd.boxes[0], by_our_rule)

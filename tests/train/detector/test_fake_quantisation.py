@@ -110,7 +110,7 @@ def test_learning_as_int8_lowers_the_loss_and_keeps_exact_kernels_and_still_stat
     pixels[:, 20:48, 20:44] = 220
     faces = np.zeros((2, 4, 4), np.float32)
     faces[:, 0] = (20, 20, 24, 28)
-    batch = Batch(pixels, faces, np.zeros_like(faces), np.ones((2, 4), np.float32))
+    batch = Batch(pixels, faces, np.zeros_like(faces), *np.ones((2, 2, 4), np.float32))
     trainer = Trainer(FitOptions(steps=60, batch=2, size=64, warm=2, rate=1e-3, as_int8=True), tmp_path)
     _take_statistics(trainer.model, pixels)
     trainer.begin_average()

@@ -36,7 +36,7 @@ def _batch(seed: int) -> Batch:
         left, top = (int(v) for v in rng.integers(4, 30, 2))
         cv2.ellipse(pixels[row], (left + 12, top + 14), (12, 14), 0, 0, 360, (230, 200, 180), -1)
         faces[row, 0] = (left, top, 24, 28)
-    return Batch(pixels, faces, np.zeros_like(faces), np.ones((2, 4), np.float32))
+    return Batch(pixels, faces, np.zeros_like(faces), *np.ones((2, 2, 4), np.float32))
 
 
 def test_learning_lowers_the_loss_and_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ def _loss(
         faces,
         tf.constant([[ignored]], tf.float32),
         tf.constant([[certainty, 1.0]]),
+        tf.constant([[1.0, 1.0]]),
     )
     assert float(box) == pytest.approx(0, abs=1e-4)
     return float(score)
@@ -100,6 +101,26 @@ def test_the_score_that_costs_least_is_how_certain_the_face_is(certainty: float)
     assert tried[int(np.argmin([cost(score) for score in tried]))] == pytest.approx(min(certainty, 0.98), abs=0.021)
 
 
+def test_a_box_that_is_not_to_be_learned_costs_nothing_and_its_score_as_much() -> None:
+    seen, guessed = (16.0, 16.0, 20.0, 24.0), (80.0, 80.0, 20.0, 24.0)
+    shifted = _perfect((84.0, 80.0, 20.0, 24.0))  # right nowhere
+
+    def costs(framed: tuple[float, float], face: tuple[float, float, float, float]) -> tuple[float, float]:
+        score, box = DetectorLoss(_SIZE)(
+            _outputs(np.full(_COUNT, -1.0, np.float32), shifted),
+            tf.constant([[(0, 0, 0, 0), face]], tf.float32),
+            tf.constant([[(0, 0, 0, 0)]], tf.float32),
+            tf.constant([[1.0, 1.0]]),
+            tf.constant([framed]),
+        )
+        return float(score), float(box)
+
+    for face in (seen, guessed):
+        score, box = costs((0.0, 1.0), face)
+        assert box > 0.1
+        assert costs((1.0, 0.0), face) == (pytest.approx(score), 0)
+
+
 def test_an_ignored_box_costs_nothing() -> None:
     face = (8.0, 8.0, 16.0, 16.0)
     centres, _, _ = places(_SIZE)
@@ -113,6 +134,7 @@ def test_a_picture_without_faces_has_a_finite_loss() -> None:
         _outputs(np.zeros(_COUNT, np.float32), np.zeros((_COUNT, 4), np.float32)),
         tf.zeros((1, 2, 4)),
         tf.zeros((1, 1, 4)),
+        tf.ones((1, 2)),
         tf.ones((1, 2)),
     )
     assert math.isfinite(float(score))

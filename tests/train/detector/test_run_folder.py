@@ -43,7 +43,7 @@ class _Feeder:
 
     def next(self) -> Batch:
         none = np.zeros((1, 4, 4), np.float32)
-        return Batch(np.full((1, 64, 64, 3), 90, np.uint8), none, none, np.ones((1, 4), np.float32))
+        return Batch(np.full((1, 64, 64, 3), 90, np.uint8), none, none, *np.ones((2, 1, 4), np.float32))
 
 
 _SOURCES = {

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.vision.geometry import overlaps
-from train.detector.boxes import BARE, MASK
+from train.detector.boxes import BARE, GUESSED, MASK
 from train.detector.feeder import MAX_FACES, batch_of
 from train.detector.light import disturb
 from train.detector.material import Material, patch_without_face
@@ -126,10 +126,10 @@ def test_every_drawn_picture_is_sound() -> None:
     assert any(not len(scene.boxes) for scene in drawn)
 
 
-@pytest.mark.parametrize(("swapped", "kind"), [(0.0, BARE), (1.0, MASK)])
+@pytest.mark.parametrize(("swapped", "kind"), [(0.0, GUESSED), (1.0, MASK)])
 def test_bare_faces_of_photos_that_nobody_boxed_may_give_way_to_masked_ones(swapped: float, kind: int) -> None:
     boxed = _scene((70, 50, 50, 70))
-    unboxed = Scene(boxed.pixels, boxed.boxes, boxed.roles, np.array([BARE]))
+    unboxed = Scene(boxed.pixels, boxed.boxes, boxed.roles, np.array([GUESSED]))
     material = Material([boxed], [_scene()], [_cutout(BARE), _cutout(MASK)], [_cutout(BARE)], unboxed=[unboxed])
     mix = Mix(mosaic=0, heads=0, close=0, empty=0, coarse=0, hidden=0, swapped=swapped, unboxed=1)
     drawn = [Sampler(material, 128, np.random.default_rng(seed), mix).draw() for seed in range(20)]
@@ -158,6 +158,16 @@ def test_a_batch_keeps_the_largest_faces_and_ignores_the_rest() -> None:
     assert batch.faces[0, 0].tolist() == boxes[-1].tolist()
     assert (batch.faces[0, :, 2] > 0).all()
     assert int((batch.ignored[0, :, 2] > 0).sum()) == 5
+
+
+def test_a_box_that_the_teacher_alone_has_drawn_is_not_to_be_learned() -> None:
+    scene = Scene(np.zeros((64, 64, 3), np.uint8), np.array([[0, 0, 9, 9], [20, 20, 30, 30]], np.float32), *_ROLES)
+    batch = batch_of([scene])
+    assert batch.faces[0, :2, 2].tolist() == [30, 9]  # the largest comes first
+    assert batch.framed[0, :2].tolist() == [0, 1]
+
+
+_ROLES = np.array([FACE, FACE]), np.array([BARE, GUESSED])
 
 
 def test_batches_are_rgb() -> None:

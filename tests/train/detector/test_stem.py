@@ -27,7 +27,7 @@ class _Blots:
         coarse = self._rng.integers(0, 256, (4, 6, 6, 3)).astype(np.uint8)
         pixels = np.stack([cv2.resize(each, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC) for each in coarse])
         none = np.zeros((4, 1, 4), np.float32)
-        return Batch(np.asarray(pixels, np.uint8), none, none, np.ones((4, 1), np.float32))
+        return Batch(np.asarray(pixels, np.uint8), none, none, np.ones((4, 1), np.float32), np.ones((4, 1), np.float32))
 
 
 def _missed(model: Any, imagenet: Any) -> float:

@@ -13,7 +13,7 @@ tf = pytest.importorskip("tensorflow", reason="the training side needs the extra
 
 from edge.errors import ModelError  # noqa: E402
 from edge.vision.cards import bundled_models  # noqa: E402
-from train.detector import export  # noqa: E402
+from train.detector import architecture, export  # noqa: E402
 from train.detector.architecture import build  # noqa: E402
 from train.detector.calibrate import Line  # noqa: E402
 from train.detector.folded_stem import with_folded_stem  # noqa: E402
@@ -94,6 +94,14 @@ def test_statistics_are_those_of_the_pictures(file: Path, pictures: NDArray[np.u
 def test_a_file_of_another_network_is_refused(pictures: NDArray[np.uint8]) -> None:
     with pytest.raises(ModelError, match="not of this network"):
         thaw(bundled_models() / "mask_classifier.tflite", [pictures], _LINE)
+
+
+def test_a_file_of_a_network_of_other_widths_is_refused(
+    file: Path, pictures: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(architecture, "PYRAMID_CHANNELS", 40)
+    with pytest.raises(ModelError, match=r"not of this network: \w+ is \(.*48.*\), expected \(.*40.*\)"):
+        thaw(file, [pictures], _LINE)
 
 
 def test_without_pictures_there_are_no_statistics(file: Path) -> None:
