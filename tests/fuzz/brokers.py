@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
@@ -51,7 +52,7 @@ def disconnect(reason: int) -> bytes:
     return packet(0xE0, bytes([reason, 0]))
 
 
-class OneByOne:
+class OneByOne(ABC):
     """Listens on a port of its own and talks on one connection after the other. A context manager.
 
     Attributes:
@@ -79,9 +80,9 @@ class OneByOne:
             with client, suppress(OSError):
                 self._talk(client)
 
+    @abstractmethod
     def _talk(self, client: socket.socket) -> None:
         """Until the connection is to be closed."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self

@@ -24,14 +24,14 @@ BARE: Final = 1
 INCORRECT: Final = 2
 """Kinds of a face; a mask worn below the nose or under the chin is of a kind of its own."""
 
-GUESSED: Final = 6
-"""What a teacher alone has seen and boxed, in a photo that nobody has; bare, as far as is known."""
-
 UNTOLD: Final = 3
 DOUBTFUL: Final = 4
 NOTHING: Final = 5
 """What only a second look says (`train.detector.second_look`): a face of which cannot be told what it wears; perhaps a
 face; and no face, whatever a detector took it for."""
+
+GUESSED: Final = 6
+"""A face that a teacher alone has boxed, in a photo that nobody has; bare, as far as is known."""
 
 
 @dataclass(frozen=True, slots=True)

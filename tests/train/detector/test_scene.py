@@ -161,13 +161,10 @@ def test_a_batch_keeps_the_largest_faces_and_ignores_the_rest() -> None:
 
 
 def test_a_box_that_the_teacher_alone_has_drawn_is_not_to_be_learned() -> None:
-    scene = Scene(np.zeros((64, 64, 3), np.uint8), np.array([[0, 0, 9, 9], [20, 20, 30, 30]], np.float32), *_ROLES)
-    batch = batch_of([scene])
+    boxes = np.array([[0, 0, 9, 9], [20, 20, 30, 30]], np.float32)
+    batch = batch_of([Scene(np.zeros((64, 64, 3), np.uint8), boxes, np.full(2, FACE), np.array([BARE, GUESSED]))])
     assert batch.faces[0, :2, 2].tolist() == [30, 9]  # the largest comes first
     assert batch.framed[0, :2].tolist() == [0, 1]
-
-
-_ROLES = np.array([FACE, FACE]), np.array([BARE, GUESSED])
 
 
 def test_batches_are_rgb() -> None:
