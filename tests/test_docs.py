@@ -27,6 +27,8 @@ from support.components import ROOT, require_program
 from support.daemon import ENVIRONMENT, running, write_config
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+ASSIGNMENT = re.compile(r"[A-Z_]+=")
+INDENTED = re.compile(r"^ {4,}(?:[A-Z_]+=\S+ )*(?:sudo|maskgate|maskgate-train|python3?|pip|make) .*", re.M)
 BLOCK = re.compile(r"^```(?P<language>\w+)(?: (?P<how>\w+))?\n(?P<code>.*?)^```$", re.M | re.S)
 DEMO = '[[sources]]\nname = "door"\nkind = "camera"\nurl = "demo:"'
 
@@ -134,7 +136,7 @@ def test_what_needs_more_than_this_machine_names_things_that_exist(code: str) ->
     from train.cli import group as train_cli
 
     for line in code.replace("\\\n", " ").splitlines():
-        words = [word for word in shlex.split(line, comments=True) if word != "sudo"]
+        words = [word for word in shlex.split(line, comments=True) if word != "sudo" and not ASSIGNMENT.match(word)]
         if words and Path(words[0]).name == "maskgate":
             assert_known(words[1:], cli)
         if words and Path(words[0]).name == "maskgate-train":
@@ -150,6 +152,11 @@ def test_every_shell_block_says_how_it_is_tested() -> None:
             if match["language"] in ("sh", "bash", "console", "shell"):
                 assert match["language"] == "sh", f"{page}: {match[0][:60]}"
                 assert match["how"] in (None, "broker", "make", "board", "train", "fleet"), f"{page}: {match[0][:60]}"
+
+
+def test_every_command_stands_in_a_block() -> None:
+    shown = {page.name: INDENTED.findall(BLOCK.sub("", page.read_text())) for page in PAGES}
+    assert not {name: lines for name, lines in shown.items() if lines}
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:
