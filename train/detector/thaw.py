@@ -53,9 +53,12 @@ def thaw(model: Path, pictures: Iterable[NDArray[np.uint8]], line: Line) -> Any:
     kernels = folded | {_PLAIN.get((each.kernel.shape[3], each.kernel.shape[2] == 1), ""): each for each in plain}
     network = build()
     folds = [layer.name for layer in network.layers if layer.name.endswith(("_bn", "_BN")) or "_bn_" in layer.name]
-    missing = sorted(set(folds) - kernels.keys())
-    if missing or not {"score", "box"} <= kernels.keys():
-        raise ModelError(f"{model} is not of this network: it has no {missing[0] if missing else 'score'}")
+    missing = sorted({*folds, "score", "box"} - kernels.keys())
+    if missing:
+        raise ModelError(f"{model} is not of this network: it has no {missing[0]}")
+    foreign = sorted(folded.keys() - set(folds))
+    if foreign:
+        raise ModelError(f"{model} is not of this network, which has no {foreign[0]}")
     kernel, bias = kernels[_FIRST]
     kernels[_FIRST] = Convolution(np.moveaxis(unfolded(np.moveaxis(kernel, -1, 0)), 0, -1), bias)
     shared: dict[str, Floats] = {}

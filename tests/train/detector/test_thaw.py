@@ -104,6 +104,15 @@ def test_a_file_of_a_network_of_other_widths_is_refused(
         thaw(file, [pictures], _LINE)
 
 
+def test_a_file_of_a_network_with_more_blocks_is_refused(
+    file: Path, pictures: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = {name: block for name, block in architecture._BLOCKS.items() if name != "block_5a"}
+    monkeypatch.setattr(architecture, "_BLOCKS", blocks)
+    with pytest.raises(ModelError, match="not of this network, which has no block_5a_depthwise_BN"):
+        thaw(file, [pictures], _LINE)
+
+
 def test_without_pictures_there_are_no_statistics(file: Path) -> None:
     with pytest.raises(ValueError, match="at least one batch"):
         thaw(file, [], _LINE)
