@@ -46,15 +46,12 @@ _BLOCKS: Final = {
     "block_10": (1, 144, 48),
     "block_11": (1, 192, 48),
     "block_12": (1, 192, 48),
-    "block_12a": (1, 192, 48),
-    "block_12b": (1, 192, 48),
     "block_13": (2, 192, 80),
     "block_14": (1, 336, 80),
     "block_15": (1, 336, 80),
-    "block_15a": (1, 336, 80),
     "block_16": (1, 336, 160),
 }
-"""MobileNetV2's, half as wide again between them, and four more, with a letter: deep channels cost little time."""
+"""MobileNetV2's, half as wide again between them, and one more, with a letter: docs/decisions/0017 and 0022."""
 
 _TAPS: Final = ("block_6_expand_relu", "block_13_expand_relu", "block_16_project_BN")
 """Trunk layers at strides 8, 16 and 32 (96, 192 and 160 channels): the widest tensors of their stride."""

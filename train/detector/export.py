@@ -46,8 +46,8 @@ _SHOWN_PHOTOS: Final = 128
 _BATCH: Final = 8
 
 _LICENCE: Final = (
-    "Apache-2.0. Trained on pictures from public repositories, most of which state no clear licence (docs/detector.md "
-    "lists them); no picture is in this file or in this repository."
+    "Apache-2.0. Trained on pictures from public repositories and packages, most of which state no clear licence "
+    "(docs/detector.md lists them); no picture is in this file or in this repository."
 )
 
 
@@ -116,7 +116,8 @@ def quantise(network: Any, pictures: list[NDArray[np.uint8]]) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = representative
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.uint8
+    # Outputs stay as the network has them: to make them uint8 would take six operations, and tell nobody anything.
+    converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.int8
     # Keras tells of its intermediate file on stdout, which belongs to our results.
     with contextlib.redirect_stdout(sys.stderr):
         content: bytes = converter.convert()

@@ -2,7 +2,7 @@
 
 Annotators leave faces out, and a detector that finds them pays for it as if it had seen ghosts. So every box that one
 of several detectors put where nobody had boxed a face was looked at, in random order, without knowing whose box it was
-or how sure: `second_look.csv` beside this file, 1,185 boxes in 510 photos. docs/detector.md says which detectors, from
+or how sure: `second_look.csv` beside this file, 1,187 boxes in 511 photos. docs/detector.md says which detectors, from
 which scores on, and what was found. A photo is known by its bytes, so that a file of the same name elsewhere is none.
 """
 

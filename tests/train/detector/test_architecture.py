@@ -47,7 +47,7 @@ def test_a_network_that_took_over_a_narrower_one_gives_the_same(narrow: Any) -> 
     for found, wanted in zip(wide(pixels, training=False), narrow(pixels, training=False), strict=True):
         assert np.ptp(wanted) > 1e-3
         np.testing.assert_allclose(found, wanted, atol=1e-4)
-    assert wide.count_params() > 1.2 * narrow.count_params()
+    assert wide.count_params() > 1.1 * narrow.count_params()
 
 
 def test_what_it_has_more_of_can_learn(narrow: Any) -> None:
@@ -57,7 +57,7 @@ def test_what_it_has_more_of_can_learn(narrow: Any) -> None:
     with tf.GradientTape() as tape:
         cost = sum(tf.reduce_sum(tf.square(output)) for output in wide(pixels, training=False))
     kernel = wide.get_layer("block_14_project").kernel
-    gamma = wide.get_layer("block_15a_project_BN").gamma
+    gamma = wide.get_layer("block_5a_project_BN").gamma
     of_kernel, of_gamma = tape.gradient(cost, [kernel.value, gamma.value])
     more = narrow.get_layer("block_14_project").kernel.shape[2]
     assert not kernel.numpy()[:, :, more:, :72].any()
