@@ -68,10 +68,11 @@ class Tolerance:
 
 TOLERANCES = {
     "3.11": Tolerance(output=0.04, p_mask=0.10, score=0.15, label=0.15, wrong=0.01, pictures=0.92),
-    "3.13": Tolerance(output=0.001, p_mask=0.05, score=0.10, label=0.04, wrong=0.02, pictures=0.96),
+    "3.13": Tolerance(output=0.001, p_mask=0.05, score=0.15, label=0.04, wrong=0.02, pictures=0.96),
 }
 """Another runtime rounds otherwise; the same one on another processor does not, but OpenCV's resizing does, and boxes
-are rounded to whole pixels: of a face of 40 pixels that moves by one, p_mask has moved from 0.97 to 0.73."""
+are rounded to whole pixels: of a face of 40 pixels that moves by one, p_mask has moved from 0.97 to 0.73. A grey level
+up or down at random moves a score of 0.62 to anything from 0.29 to 0.67; of those from 0.65 on none fell below 0.5."""
 PIXEL = 10.0
 """A box that lies a pixel elsewhere may move p_mask by this over the face's smaller side, 0.25 at 40 pixels, between a
 verdict and none; to the opposite verdict never."""
