@@ -16,7 +16,7 @@ from edge.mqtt.embedded import EMBEDDED, EmbeddedBroker, embedded_broker_setting
 from edge.mqtt.tls import tls_context
 from edge.mqtt.versions import connect
 from edge.settings import CameraSource, FolderSource, MqttSettings, Settings, WebSettings
-from edge.settings.needs import contradictions
+from edge.settings.needs import LOOPBACK, contradictions
 from edge.sources.capture import open_capture
 from edge.sources.demo import masked, portrait
 from edge.vision.tflite import runtime_name
@@ -117,7 +117,9 @@ def _certificates(mqtt: MqttSettings) -> str:
 
 def _page(web: WebSettings) -> str:
     require_extra()
-    return f"{web.host}:{web.port}, {'with a token' if web.token.get_secret_value() else 'for this machine alone'}"
+    if web.token.get_secret_value():
+        return f"{web.host}:{web.port}, with a token"
+    return f"{web.host}:{web.port}, {'for this machine alone' if web.host in LOOPBACK else 'without a token'}"
 
 
 def _page_with_port(web: WebSettings) -> str:
@@ -155,12 +157,13 @@ def _writable(folder: Path) -> str:
 
 
 def _first_frame(source: CameraSource) -> str:
-    capture = open_capture(source.url)
+    capture = open_capture(source.url, source.size)
     try:
         for _ in range(_FRAMES_TO_TRY):
             image = capture.retrieve() if capture.grab() else None
             if image is not None:
-                return f"{image.shape[1]} x {image.shape[0]} pixels"
+                asked = f" ({source.size[0]} x {source.size[1]} asked for)" if source.size else ""
+                return f"{image.shape[1]} x {image.shape[0]} pixels{asked}"
     finally:
         capture.release()
     raise UnavailableError("opens, but sends no frame")

@@ -32,6 +32,7 @@ CAMERAS = {
     "Camera Module 3 Wide": (math.radians(102), (1280, 720)),
     "HQ Camera, 6 mm lens": (horizontal_angle(6.287, 6), (1280, 720)),
     "USB webcam, 90° diagonal": (horizontal_of_diagonal(math.radians(90), 16, 9), (640, 480)),
+    "the same with `size = [1280, 720]`": (horizontal_of_diagonal(math.radians(90), 16, 9), (1280, 720)),
 }
 
 

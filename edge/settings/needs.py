@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from edge.settings.sections import Settings
 
-_LOOPBACK = frozenset(["127.0.0.1", "::1", "localhost"])
+LOOPBACK = frozenset(["127.0.0.1", "::1", "localhost"])
+"""Hosts of the page that only this machine reaches."""
 
 
 def what_a_start_lacks(settings: Settings) -> list[str]:
@@ -26,7 +27,7 @@ def contradictions(settings: Settings) -> list[str]:
     if settings.homeassistant.discovery and not settings.mqtt.host:
         problems.append("homeassistant.discovery: needs a broker, and mqtt.host is empty; name one")
     web = settings.web
-    if web.enabled and web.host not in _LOOPBACK and not web.token.get_secret_value():
+    if web.enabled and web.host not in LOOPBACK and not web.token.get_secret_value():
         problems.append(
             f"web: host {web.host} is reachable from elsewhere and needs a token, best as the credential web__token"
         )

@@ -43,6 +43,8 @@ Real = Annotated[float, BeforeValidator(_no_truth)]
 Share = Annotated[Real, Field(ge=0, le=1)]
 Turn = Annotated[Literal[0, 90, 180, 270], BeforeValidator(_no_truth)]
 """Degrees, clockwise."""
+Side = Annotated[Whole, Field(ge=64, le=4096, multiple_of=2)]
+"""Pixels of a camera's frame; they share their colours in twos."""
 
 
 def _named_path(path: object) -> object:
@@ -64,6 +66,7 @@ class CameraSource(_Section):
     kind: Literal["camera"]
     name: Name
     url: str = Field(min_length=1)
+    size: tuple[Side, Side] | None = None
     max_fps: Real = Field(default=10, gt=0, le=120)
     still_fps: Real = Field(default=0.5, ge=0.01, le=120)
     rotate: Turn = 0
@@ -77,6 +80,14 @@ class CameraSource(_Section):
         if width == 0 or height == 0 or x + width > 1 + 1e-9 or y + height > 1 + 1e-9:
             raise ValueError("is x, y, width, height as shares of the frame and must lie inside it")
         return region
+
+    @model_validator(mode="after")
+    def _can_be_asked_for_a_size(self) -> CameraSource:
+        if self.size is not None and not self.url.startswith(("/dev/", "picamera:")):
+            raise ValueError(
+                "only a device (/dev/...) or picamera: can be asked for a size; others send what they have"
+            )
+        return self
 
 
 class FolderSource(_Section):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import zlib
-from collections.abc import Callable
 from typing import Literal
 
 import cv2
@@ -15,7 +14,7 @@ from edge.backoff import Backoff
 from edge.errors import UnavailableError
 from edge.settings import CameraSource
 from edge.sources import Frame, Monotonic, SourceState, Wake
-from edge.sources.capture import Capture, open_capture, without_secrets
+from edge.sources.capture import Capture, Opener, open_capture, without_secrets
 from edge.vision.geometry import Image
 
 log = logging.getLogger(__name__)
@@ -41,9 +40,7 @@ class Camera:
 
     kind: Literal["camera"] = "camera"
 
-    def __init__(
-        self, settings: CameraSource, clock: Monotonic, opener: Callable[[str], Capture] = open_capture
-    ) -> None:
+    def __init__(self, settings: CameraSource, clock: Monotonic, opener: Opener = open_capture) -> None:
         self.name = settings.name
         self.region = settings.region
         self.still_fps = settings.still_fps
@@ -98,7 +95,7 @@ class Camera:
             return SourceState(state, self._frames, max(0, self._opened - 1), self._last_frame_at, error)
 
     def _watch_once(self, stop: threading.Event, wake: Wake) -> None:
-        capture = self._open(self._settings.url)
+        capture = self._open(self._settings.url, self._settings.size)
         try:
             lost = self._grab_until_lost(capture, stop, wake)
             if lost is not None:
@@ -137,13 +134,19 @@ class Camera:
         fingerprint = zlib.crc32(image[_SAMPLED].tobytes())
         with self._lock:
             if not self._connected:
-                log.info("source %s: frames of %d x %d pixels", self.name, image.shape[1], image.shape[0])
+                self._tell_size(image.shape[1], image.shape[0])
             self._connected, self._error = True, None
             if fingerprint != self._fingerprint:
                 self._fingerprint, self._last_change_at = fingerprint, now
             self._frames += 1
             self._last_frame_at = now
             self._slot = Frame(image, now)
+
+    def _tell_size(self, width: int, height: int) -> None:
+        log.info("source %s: frames of %d x %d pixels", self.name, width, height)
+        asked = self._settings.size
+        if asked is not None and sorted(asked) != sorted((width, height)):  # a turned frame lies the other way
+            log.warning("source %s: the camera was asked for %d x %d pixels and has other sizes", self.name, *asked)
 
     def _turned(self, image: Image) -> Image:
         """Turned first, mirrored then; both at once are one pass where OpenCV has it."""

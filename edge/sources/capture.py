@@ -6,10 +6,11 @@ import logging
 import os
 import re
 import time
+from collections.abc import Callable
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -63,6 +64,10 @@ class Capture(Protocol):
     def release(self) -> None: ...
 
 
+Opener: TypeAlias = Callable[[str, tuple[int, int] | None], Capture]
+"""Opens an address, and asks it for a width and height in pixels."""
+
+
 def without_secrets(url: str) -> str:
     """What of a camera's address may be shown: `rtsp://host:554/...`.
 
@@ -80,8 +85,12 @@ def without_secrets(url: str) -> str:
     return f"{scheme}{host}{'/...' if rest.strip('/') else ''}"
 
 
-def open_capture(url: str) -> Capture:
+def open_capture(url: str, size: tuple[int, int] | None = None) -> Capture:
     """Opens a device path, a file, an http(s) or rtsp stream, or `picamera:0`.
+
+    Args:
+        url: which.
+        size: width and height in pixels that a device or a CSI camera is asked for; it may answer with others.
 
     Raises:
         UnavailableError: it cannot be opened now; trying again later may work.
@@ -89,11 +98,11 @@ def open_capture(url: str) -> Capture:
     if url == DEMO_URL:
         return DemoCapture()
     if url.startswith("picamera:"):
-        return PiCapture(url.removeprefix("picamera:"))
+        return PiCapture(url.removeprefix("picamera:"), size or _CSI_SIZE)
     if url.startswith(("rtsp://", "rtsps://")):
         return RtspCapture(url)
     try:
-        return OpenCvCapture(url)
+        return OpenCvCapture(url, size)
     except OSError as error:
         raise UnavailableError(f"{without_secrets(url)[:200]}: {error.strerror}") from error
 
@@ -101,13 +110,16 @@ def open_capture(url: str) -> Capture:
 class OpenCvCapture:
     """`cv2.VideoCapture` with both of its time limits set."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, size: tuple[int, int] | None = None) -> None:
         path = Path(url)
         self.frame_interval_s = 0.0
         if "://" in url:
             self._capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, _LIMITS)
         elif path.is_char_device():
             self._capture = cv2.VideoCapture(url, cv2.CAP_V4L2)
+            if size is not None:
+                self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
+                self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
             self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         elif path.is_file():
             self._capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG)
@@ -177,7 +189,7 @@ class PiCapture:
 
     frame_interval_s = 0.0
 
-    def __init__(self, number: str) -> None:
+    def __init__(self, number: str, size: tuple[int, int]) -> None:
         if not number.isdecimal():
             raise UnavailableError(
                 f"picamera:{number}: after the colon comes the camera's number, for example picamera:0"
@@ -201,17 +213,17 @@ class PiCapture:
         except (RuntimeError, IndexError, OSError) as error:
             raise UnavailableError(f"picamera:{number}: {error}") from error
         try:
-            self._start()
+            self._start(size)
         except (RuntimeError, ValueError, OSError) as error:
             self._camera.close()
             raise UnavailableError(f"picamera:{number}: {error}") from error
 
-    def _start(self) -> None:
+    def _start(self, size: tuple[int, int]) -> None:
         # What libcamera calls RGB888 lies in memory as blue, green, red.
-        main = {"size": _CSI_SIZE, "format": "RGB888"}
+        main = {"size": size, "format": "RGB888"}
         # The size of the raw stream decides about the mode of the sensor. Left alone, it would be that of the main
         # stream, for which several sensors read their middle only.
-        raw = {"size": _whole_view(self._camera.sensor_resolution)}
+        raw = {"size": _whole_view(self._camera.sensor_resolution, size)}
         self._camera.configure(self._camera.create_video_configuration(main=main, raw=raw))
         self._camera.start()
 
@@ -274,7 +286,7 @@ def _pixels(capture: cv2.VideoCapture) -> Image | None:
     return np.asarray(image, np.uint8) if there else None
 
 
-def _whole_view(sensor: tuple[int, int]) -> tuple[int, int]:
+def _whole_view(sensor: tuple[int, int], frame: tuple[int, int]) -> tuple[int, int]:
     """A size that all of a sensor is read at: half of it each way, or all of it if that would be less than a frame."""
     half = sensor[0] // 2, sensor[1] // 2
-    return half if half[0] >= _CSI_SIZE[0] and half[1] >= _CSI_SIZE[1] else sensor
+    return half if half[0] >= frame[0] and half[1] >= frame[1] else sensor

@@ -144,6 +144,14 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None
             "sources.0.region: is x, y, width, height as shares of the frame and must lie inside it",
         ),
         (
+            '[[sources]]\nname = "a"\nkind = "camera"\nurl = "rtsp://x/1"\nsize = [1280, 720]',
+            "sources.0: only a device (/dev/...) or picamera: can be asked for a size; others send what they have",
+        ),
+        (
+            '[[sources]]\nname = "a"\nkind = "camera"\nurl = "/dev/video0"\nsize = [1280, 721]',
+            "sources.0.size.1: Input should be a multiple of 2",
+        ),
+        (
             "[classifier]\nmask_above = 0.3\nno_mask_below = 0.4",
             "classifier: no_mask_below (0.4) is above mask_above (0.3)",
         ),

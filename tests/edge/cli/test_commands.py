@@ -179,6 +179,15 @@ def test_what_only_the_service_needs_keeps_no_other_command_from_work(
     assert maskgate("classify", pictures / "nobody.jpg", "--config", config).returncode == 0
 
 
+def test_check_does_not_call_an_open_page_one_for_this_machine_alone(tmp_path: Path) -> None:
+    config = tmp_path / "maskgate.toml"
+    config.write_text(f"{DOOR}{OPEN_PAGE}")
+
+    checked = maskgate("check", "--offline", "--config", config)
+
+    assert "page: 0.0.0.0:8080, without a token\n" in checked.stdout
+
+
 def test_check_tries_the_port_of_the_page(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from edge.errors import UnavailableError
 from edge.settings import CameraSource
 from edge.sources import camera as camera_module
 from edge.sources.camera import FROZEN_AFTER_S, MOST_SPOILED, STALLED_AFTER_S, Camera
-from edge.sources.capture import Capture, PiCapture, open_capture, without_secrets
+from edge.sources.capture import Capture, Opener, PiCapture, open_capture, without_secrets
 from edge.vision.geometry import Image
 from support.clock import Clock
 from support.components import eventually
@@ -54,7 +55,7 @@ def frames(number: int, width: int = 64, height: int = 48) -> list[Image]:
     return [np.full((height, width, 3), value, np.uint8) for value in range(number)]
 
 
-def a_camera(clock: Clock, opener: Callable[[str], Capture], **settings: Any) -> Camera:
+def a_camera(clock: Clock, opener: Opener, **settings: Any) -> Camera:
     return Camera(CameraSource(kind="camera", name="door", url="/dev/video0", **settings), clock, opener)
 
 
@@ -82,7 +83,7 @@ def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_latest_frame_wins_and_is_given_once(clock: Clock) -> None:
-    camera = a_camera(clock, lambda _: FakeCapture(frames(5), clock))
+    camera = a_camera(clock, lambda *_: FakeCapture(frames(5), clock))
     with watched(camera):
         eventually(lambda: camera.state().frames == 5)
 
@@ -92,9 +93,31 @@ def test_the_latest_frame_wins_and_is_given_once(clock: Clock) -> None:
     assert camera.take() is None
 
 
+def test_a_camera_is_asked_for_its_size_and_says_when_it_has_another(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    asked = []
+
+    def opener(_: str, size: tuple[int, int] | None) -> Capture:
+        asked.append(size)
+        return FakeCapture(frames(1, 64, 128), clock)
+
+    for size in ((128, 64), (1280, 720)):
+        camera = a_camera(clock, opener, size=size, rotate=90)
+        with watched(camera):
+            eventually(camera.take)
+
+    assert asked == [(128, 64), (1280, 720)]
+    assert [record.getMessage() for record in caplog.records if "broke off" not in record.getMessage()] == [
+        *["source door: frames of 128 x 64 pixels"] * 2,
+        "source door: the camera was asked for 1280 x 720 pixels and has other sizes",
+    ]
+
+
 def test_frames_beyond_max_fps_are_read_but_not_given(clock: Clock) -> None:
     capture = FakeCapture(frames(100), clock, step_s=1 / 30)
-    camera = a_camera(clock, lambda _: capture, max_fps=10)
+    camera = a_camera(clock, lambda *_: capture, max_fps=10)
     with watched(camera):
         eventually(lambda: not capture.left)
         eventually(capture.released.is_set)
@@ -120,7 +143,7 @@ def test_frames_are_turned_and_mirrored_as_configured(
 ) -> None:
     marked = np.zeros((48, 64, 3), np.uint8)
     marked[0, 0] = 255
-    camera = a_camera(clock, lambda _: FakeCapture([marked], clock), rotate=rotate, mirror=mirror)
+    camera = a_camera(clock, lambda *_: FakeCapture([marked], clock), rotate=rotate, mirror=mirror)
     with watched(camera):
         frame = eventually(camera.take)
 
@@ -132,7 +155,7 @@ def test_frames_are_turned_and_mirrored_as_configured(
 def test_a_broken_stream_is_opened_again_and_released_before(clock: Clock) -> None:
     captures: list[FakeCapture] = []
 
-    def opener(_: str) -> Capture:
+    def opener(*_: object) -> Capture:
         assert all(capture.released.is_set() for capture in captures)
         captures.append(FakeCapture(frames(2), clock))
         return captures[-1]
@@ -161,7 +184,7 @@ class ErringCapture(FakeCapture):
 def test_a_want_of_memory_is_a_camera_that_is_lost_and_opened_again(clock: Clock, error: Exception) -> None:
     captures: list[ErringCapture] = []
 
-    def opener(_: str) -> Capture:
+    def opener(*_: object) -> Capture:
         assert all(capture.released.is_set() for capture in captures)
         captures.append(ErringCapture(frames(3), clock))
         captures[-1].error = error
@@ -185,7 +208,7 @@ class SpoiledCapture(FakeCapture):
 def test_a_few_frames_that_cannot_be_decoded_are_passed_over(clock: Clock) -> None:
     good, spoiled = frames(2)[1], frames(1)[0]
     sent = [good, *[spoiled] * (MOST_SPOILED - 1), good, *[spoiled] * (MOST_SPOILED - 1), good]
-    camera = a_camera(clock, lambda _: SpoiledCapture(sent, clock))
+    camera = a_camera(clock, lambda *_: SpoiledCapture(sent, clock))
     with watched(camera):
         eventually(lambda: camera.state().state == "lost")
 
@@ -194,7 +217,7 @@ def test_a_few_frames_that_cannot_be_decoded_are_passed_over(clock: Clock) -> No
 
 
 def test_a_camera_of_which_nothing_can_be_decoded_is_lost(clock: Clock) -> None:
-    camera = a_camera(clock, lambda _: SpoiledCapture([frames(2)[1], *frames(1) * MOST_SPOILED], clock))
+    camera = a_camera(clock, lambda *_: SpoiledCapture([frames(2)[1], *frames(1) * MOST_SPOILED], clock))
     with watched(camera):
         eventually(lambda: camera.state().state == "lost")
 
@@ -205,7 +228,7 @@ def test_a_camera_of_which_nothing_can_be_decoded_is_lost(clock: Clock) -> None:
 def test_a_device_that_appears_later_is_found(clock: Clock) -> None:
     tries = []
 
-    def opener(url: str) -> Capture:
+    def opener(url: str, _: object) -> Capture:
         tries.append(url)
         if len(tries) < 4:
             raise UnavailableError(f"{url}: there is no such device or file")
@@ -230,7 +253,7 @@ def test_a_camera_that_is_not_there_says_why_while_waiting(clock: Clock) -> None
 
 def test_a_camera_that_sends_nothing_any_more_is_stalled_even_if_its_driver_hangs(clock: Clock) -> None:
     capture = HangingCapture(frames(1), clock)
-    camera = a_camera(clock, lambda _: capture)
+    camera = a_camera(clock, lambda *_: capture)
     with watched(camera):
         eventually(camera.take)
         assert camera.state().state == "ok"
@@ -256,7 +279,7 @@ class HangingCapture(FakeCapture):
 def test_a_picture_that_never_changes_is_a_frozen_camera(clock: Clock) -> None:
     same = [np.full((48, 64, 3), 7, np.uint8)] * (int(FROZEN_AFTER_S / 0.5) + 4)
     capture = HangingCapture(same, clock, step_s=0.5)
-    camera = a_camera(clock, lambda _: capture, max_fps=2)
+    camera = a_camera(clock, lambda *_: capture, max_fps=2)
     with watched(camera):
         eventually(lambda: not capture.left)
         state = eventually(lambda: camera.state() if camera.state().state == "stalled" else None)
@@ -314,8 +337,8 @@ def csi(monkeypatch: pytest.MonkeyPatch) -> type[Picamera2]:
     return Picamera2
 
 
-def opened(url: str) -> tuple[PiCapture, Picamera2]:
-    capture = open_capture(url)
+def opened(url: str, size: tuple[int, int] | None = None) -> tuple[PiCapture, Picamera2]:
+    capture = open_capture(url, size)
     assert isinstance(capture, PiCapture)
     assert isinstance(capture._camera, Picamera2)
     return capture, capture._camera
@@ -401,6 +424,17 @@ def test_a_csi_sensor_is_read_as_a_whole(
 
     assert camera.configuration["raw"]["size"] == mode
     assert camera.configuration["main"]["size"] == (1280, 720)
+
+
+def test_a_csi_camera_gives_the_size_that_it_is_asked_for(
+    csi: type[Picamera2], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csi, "sensor_size", (3280, 2464))
+
+    _, camera = opened("picamera:0", (1920, 1080))
+
+    assert camera.configuration["main"]["size"] == (1920, 1080)
+    assert camera.configuration["raw"]["size"] == (3280, 2464), "half of the sensor has fewer pixels"
 
 
 def test_trying_a_csi_camera_that_is_not_there_leaves_nothing_behind(csi: type[Picamera2]) -> None:

@@ -1,4 +1,4 @@
-"""A damaged film; and an RTSP stream with a stand-in for OpenCV: tests/system/test_streams.py has a real one."""
+"""A damaged film; a stream and a device with stand-ins for OpenCV: tests/system/test_streams.py has a real stream."""
 
 from __future__ import annotations
 
@@ -170,3 +170,36 @@ def test_an_empty_buffer_is_a_frame_that_cannot_be_decoded(
     capture = RtspCapture(URL, streams.clock)
     assert capture.grab()
     assert capture.retrieve() is None
+
+
+class Webcam:
+    """An open V4L2 device of 640 x 480 pixels that has other sizes, too: width and height count once both are set."""
+
+    opened: list[Webcam]
+
+    def __init__(self, url: str, backend: int) -> None:
+        assert (url, backend) == ("/dev/null", cv2.CAP_V4L2)
+        self.set_to: dict[int, float] = {}
+        self.opened.append(self)
+
+    def isOpened(self) -> bool:  # noqa: N802
+        return True
+
+    def set(self, key: int, value: float) -> bool:
+        self.set_to[key] = value
+        return True
+
+
+@pytest.mark.parametrize("size", [None, (1280, 720)])
+def test_a_device_is_asked_for_the_size_that_is_configured(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int] | None
+) -> None:
+    monkeypatch.setattr(capture_module.cv2, "VideoCapture", Webcam)
+    monkeypatch.setattr(Webcam, "opened", [], raising=False)
+
+    open_capture("/dev/null", size)
+
+    (webcam,) = Webcam.opened
+    sides = (webcam.set_to.get(cv2.CAP_PROP_FRAME_WIDTH), webcam.set_to.get(cv2.CAP_PROP_FRAME_HEIGHT))
+    assert sides == (size or (None, None))
+    assert webcam.set_to[cv2.CAP_PROP_BUFFERSIZE] == 1
