@@ -13,6 +13,7 @@
 #     /opt/maskgate/current                the one that runs
 #     /opt/maskgate/previous               while another one is tried, the one to go back to
 #     /opt/maskgate/bin                    its commands: what the unit starts
+#     /usr/local/bin/maskgate              a link to the one that people call
 set -euo pipefail
 umask 022
 
@@ -24,6 +25,7 @@ readonly sample=$here/maskgate.toml
 readonly unit_source=$here/maskgate.service
 
 readonly prefix=/opt/maskgate
+readonly command=/usr/local/bin/maskgate
 readonly etc=/etc/maskgate
 readonly unit=/etc/systemd/system/maskgate.service
 readonly check_unit=/run/systemd/system/maskgate-check.service
@@ -280,13 +282,17 @@ check_release() { # RELEASE
     return 1
 }
 
+password_is_new() { [[ -f $password && ! -f $password_dropin ]]; }
+
 # Before anything that runs is touched.
 try_release() {
-    [[ -n $unfinished ]] || return 0
+    [[ -n $unfinished ]] || password_is_new || return 0
     check_release "$release" || {
         cat "$work/check" >&2
+        [[ -n $unfinished ]] || give_up "with $password it cannot run, for the reason above; what runs was not touched"
         give_up 'the new release cannot run here, for the reason above; what runs was not touched'
     }
+    [[ -n $unfinished ]] || return 0
     sync -f "$release" # or a power cut could leave a complete release of empty files
     touch "$release/complete"
     unfinished=''
@@ -320,6 +326,13 @@ install_password() {
         rm "$password_dropin" # a unit whose credential is gone would not start
         changed=yes
     fi
+}
+
+# So that it is found by its name. Another program of that name stays.
+link_command() {
+    [[ ! -e $command && ! -L $command ]] || return 0
+    mkdir -p "$(dirname "$command")"
+    ln -s "$prefix/bin/maskgate" "$command"
 }
 
 # The service.
@@ -424,6 +437,7 @@ main() {
     try_release
     install_password
     activate
+    link_command
     remove_other_releases
     show
 }

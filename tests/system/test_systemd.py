@@ -202,6 +202,27 @@ def test_a_password_that_was_taken_away_does_not_keep_the_unit_from_starting(dev
     assert "Not authorized" not in install(device.container).stdout
 
 
+def test_a_password_with_which_the_service_cannot_run_stops_nothing(device: Device) -> None:
+    device.container.remove(PASSWORD)
+    device.container.write(CONFIG, device.config.replace(f'username = "{USER}"', ""))
+    install(device.container)
+    before = device.main_pid()
+    device.container.write(PASSWORD, SECRET)
+
+    refused = install(device.container, check=False)
+
+    assert refused.returncode == 1
+    assert "mqtt: password is only sent together with a username" in refused.stderr
+    assert f"with {PASSWORD} it cannot run, for the reason above; what runs was not touched" in refused.stderr
+    assert (device.is_active(), device.main_pid()) == (True, before)
+    device.container.write(CONFIG, device.config)
+    assert "Not authorized" not in install(device.container).stdout
+
+
+def test_the_program_is_found_by_its_name(device: Device) -> None:
+    assert device.container.run("maskgate", "--version").stdout.split()[-1] == __version__
+
+
 def test_events_reach_a_broker_that_wants_the_password(device: Device, pictures: Path) -> None:
     with device.subscribed() as subscriber:
         device.drop(pictures / "bare.jpg", "bare.jpg")
