@@ -32,7 +32,7 @@ readonly check_unit=/run/systemd/system/maskgate-check.service
 readonly password=$etc/mqtt__password
 readonly password_dropin=$unit.d/mqtt-password.conf
 
-readonly needed_mb=900       # a release takes about 400 MB, and its packages pass through the same disk
+readonly needed_mb=900       # an upgrade holds two releases of 200 to 250 MB, and their packages pass through the same disk
 readonly needed_systemd=248  # PrivateIPC=
 readonly journal_lines=15
 readonly status_limit_s=10

@@ -366,6 +366,26 @@ def dropin_of(page: str, setting: str) -> str:
     return found[1]
 
 
+def test_old_pictures_can_be_left_to_systemd(device: Device, pictures: Path) -> None:
+    page = (ROOT / "docs/configuration.md").read_text()
+    lines = re.findall(r"^echo '(e /var/lib/private/maskgate/inbox/\w+ - - - 7d)'", page, re.M)
+    assert len(lines) == 2
+    device.container.write("/etc/tmpfiles.d/maskgate.conf", "\n".join([*lines, ""]).replace("7d", "1s"))
+    inbox = device.container.root / STATE.lstrip("/") / "inbox"
+    device.drop(pictures / "bare.jpg", "old.jpg")
+    (inbox / "empty.jpg").touch()
+    for name in ("done/old.jpg.json", "failed/empty.jpg.json"):
+        eventually((inbox / name).exists, 30)
+    time.sleep(2)
+
+    device.container.run("systemd-tmpfiles", "--clean", "/etc/tmpfiles.d/maskgate.conf")
+
+    device.container.remove("/etc/tmpfiles.d/maskgate.conf")
+    assert [path for name in ("done", "failed") for path in (inbox / name).iterdir()] == []
+    device.drop(pictures / "bare.jpg", "new.jpg")
+    eventually((inbox / "done/new.jpg").exists, 30)
+
+
 def test_a_folder_outside_that_is_missing_keeps_no_camera_from_work_and_is_taken_up(device: Device) -> None:
     device.container.write(CONFIG, device.config.replace("/var/lib/maskgate/inbox", "/srv/photos"))
     device.container.write(TEST_DROPIN, dropin_of("install.md", "ReadWritePaths"))
