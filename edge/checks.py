@@ -150,7 +150,10 @@ def _is_served(web: WebSettings) -> bool:
 
 
 def _writable(folder: Path) -> str:
-    nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    above = (folder, *folder.absolute().parents)
+    nearest = next(parent for parent in above if os.path.lexists(parent))
+    if not nearest.exists():
+        raise UnavailableError(f"{folder}: {nearest} is a link to a folder that is not there")
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise UnavailableError(f"{folder}: {nearest} cannot be written to")
     return str(folder) if nearest == folder else f"{folder} (will be made)"

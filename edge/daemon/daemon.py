@@ -67,6 +67,8 @@ class Daemon:
 
     def _start(self) -> None:
         parts = self._parts
+        if self._page is not None:
+            self._page.server.listen()  # before anything is begun that a port which is taken would break off
         if self._broker is not None:
             self._inner["broker"] = Worker("broker", self._broker.run, _STOP_BROKER_S)
             self._broker.wait_until_ready()
@@ -79,7 +81,6 @@ class Daemon:
                 Worker(f"source {name}", partial(source.watch, wake=parts.pipeline.wake), _STOP_SOURCE_S)
             )
         if self._page is not None:
-            self._page.server.listen()
             self._inner["page"] = Worker("page", self._page.server.run, _STOP_PAGE_S)
             self._inner["judge"] = Worker("judge", self._page.judge.run, _STOP_PAGE_S)
 

@@ -36,7 +36,8 @@ from edge.people import People, Verdict
 from edge.plain import shown
 from edge.sources import Frame
 from edge.sources.camera import Camera
-from edge.sources.folder import Dropped, Folder
+from edge.sources.dropped import Dropped
+from edge.sources.folder import Folder
 from edge.views import View, Views
 from edge.vision.analyzer import Analyzer, Face
 from edge.vision.classifier import Label
@@ -46,6 +47,8 @@ log = logging.getLogger(__name__)
 
 _LONGEST_PAUSE_S = 0.5 - 0.01
 """Between two frames that are kept, however hot it is: at fewer than two a second, people who walk by are lost."""
+_BLIND_AFTER_S = 1.0
+"""A lane that had no turn for longer has waited for another one, at work on a large picture."""
 _CANNOT_BE_ANALYSED = (cv2.error, MemoryError, ModelError)
 """What one picture can end in. The last is want of memory, too: a model takes it when an input size is first used."""
 
@@ -116,6 +119,7 @@ class CameraLane:
         self._heat = heat
         self._passed_over = 0
         self._kept_at = float("-inf")
+        self._stepped_at = float("inf")
         self._camera = camera
         self._analyzer = analyzer
         self._people = people
@@ -128,9 +132,12 @@ class CameraLane:
         self._found: tuple[Box, ...] = ()
 
     def step(self) -> bool:
+        now = self._context.clock.monotonic()
+        if now - self._stepped_at > _BLIND_AFTER_S:
+            self._people.excuse(now - self._stepped_at)
+        self._stepped_at = now
         frame = self._camera.take()
         if frame is None:
-            now = self._context.clock.monotonic()
             self._say(self._people.forget(now), now)
             return False
         self._heat.check()

@@ -87,7 +87,7 @@ class Recorder:
         self._keep_house()
         self._outbox.checkpoint()
         for folder in self._folders.values():
-            folder.close()  # nobody moves files after this
+            folder.close(frozenset(file.claim for file in self._outbox.files(folder.name)))
 
     def wake(self) -> None:
         """Makes `run` look at `stop`."""
@@ -136,11 +136,7 @@ class Recorder:
 
         A file whose record the broker never got, because the limits of the outbox cost it, is kept in done/.
         """
-        if folder.on_done == "delete":
-            files = self._outbox.published_files(folder.name)
-        else:
-            files = self._outbox.files(folder.name)
-        for file in files:
+        for file in self._outbox.files(folder.name, published=folder.on_done == "delete"):
             self.turned_at = self._clock.monotonic()
             try:
                 self._end_file(folder, file)

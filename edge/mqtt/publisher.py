@@ -165,7 +165,8 @@ class Publisher:
             connection.publish(self._topics.of("status"), status, retain=True, schema=SCHEMA_NAMES["status"])
         if self._announcer is not None:
             self._announcer.turn(connection)
-        if self._snapshots is not None:
+        # Where the way to the broker is slow, pictures must not keep back what must not be lost.
+        if self._snapshots is not None and not (self._delivery is not None and self._delivery.unanswered):
             self._snapshots.turn(connection)
 
     def _farewell(self, connection: Connection, delivery: Delivery) -> None:

@@ -85,6 +85,11 @@ class People:
         """Everybody who is followed now, the earliest first; for the thread that calls `update`."""
         return tuple(track.state(self._updated_at, self._rule) for track in self._tracks if track.is_somebody)
 
+    def excuse(self, seconds: float) -> None:
+        """Time in which nobody was looked for: it does not count as out of sight."""
+        for track in self._tracks:
+            track.here_at += seconds
+
     def forget(self, at: float) -> list[Verdict]:
         """Without a new frame: the last words on people who have been out of sight for too long at `at`."""
         gone = [track for track in self._tracks if at - track.here_at > self._rule.forget_after_s]

@@ -57,7 +57,8 @@ NamedPath = Annotated[Path, BeforeValidator(_named_path)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A value may be a secret, and with --debug an error is shown as it is.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class CameraSource(_Section):
@@ -213,6 +214,7 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
+        hide_input_in_errors=True,
     )
 
     device_id: Name = Field(default_factory=_host_name)

@@ -81,6 +81,8 @@ class Camera:
     def state(self) -> SourceState:
         """How the camera is now; computed from when frames came, so that a hanging driver cannot hide."""
         now = self._clock()
+        slow = 2 / self._settings.max_fps  # so rarely looked at, it is not late before that
+        stalled_after, frozen_after = max(STALLED_AFTER_S, slow), max(FROZEN_AFTER_S, slow)
         with self._lock:
             state: Literal["ok", "waiting", "lost", "stalled"] = "ok"
             error = self._error
@@ -88,10 +90,10 @@ class Camera:
                 state = "waiting"
             elif not self._connected:
                 state = "lost"
-            elif now - self._last_frame_at > STALLED_AFTER_S:
-                state, error = "stalled", f"no frame for over {STALLED_AFTER_S:.0f} s"
-            elif self._last_change_at is not None and now - self._last_change_at > FROZEN_AFTER_S:
-                state, error = "stalled", f"the same picture for over {FROZEN_AFTER_S:.0f} s"
+            elif now - self._last_frame_at > stalled_after:
+                state, error = "stalled", f"no frame for over {stalled_after:.0f} s"
+            elif self._last_change_at is not None and now - self._last_change_at > frozen_after:
+                state, error = "stalled", f"the same picture for over {frozen_after:.0f} s"
             return SourceState(state, self._frames, max(0, self._opened - 1), self._last_frame_at, error)
 
     def _watch_once(self, stop: threading.Event, wake: Wake) -> None:

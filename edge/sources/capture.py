@@ -201,6 +201,10 @@ class PiCapture:
                 f"picamera2 cannot be loaded ({error}): apt install python3-picamera2, and let the virtual environment "
                 "see it (--system-site-packages)"
             ) from error
+        except Exception as error:  # compiled parts that do not fit the numpy that they meet raise what they like
+            raise UnavailableError(
+                f'picamera2 cannot be loaded ({error}): docs/install.md, "picamera2 and numpy"'
+            ) from error
         if not hasattr(Picamera2, "cancel_all_and_flush"):
             raise UnavailableError("picamera2 0.3.20 or later is needed, which can give up waiting: apt full-upgrade")
         self._request: Any = None

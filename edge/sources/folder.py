@@ -7,28 +7,26 @@ network mount without events, and a restart are all the same case. `edge.sources
 from __future__ import annotations
 
 import errno
-import hashlib
 import logging
 import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import inotify_simple
 
-from edge.errors import ConfigError, ImageError, UnavailableError
+from edge.errors import ConfigError, UnavailableError
 from edge.plain import shown
 from edge.settings import DONE, FAILED, PROCESSING, FolderSource
 from edge.sources import Monotonic, SourceState, Wake
-from edge.sources.names import Claim, complete_records, put_away
+from edge.sources.dropped import NOT_READ, Dropped
+from edge.sources.names import Claim, complete_records, make, put_away
 from edge.sources.ownership import Ownership
 from edge.sources.readiness import FileFacts, Readiness, events_of, is_file, is_left_alone
-from edge.vision.geometry import Image
-from edge.vision.image import decode, read_bytes
 
 log = logging.getLogger(__name__)
 
@@ -38,21 +36,6 @@ _FLAGS = inotify_simple.flags
 _GONE = _FLAGS.IGNORED | _FLAGS.MOVE_SELF
 MAX_ATTEMPTS = 4
 """A picture that has ended so many runs (for want of memory, say) would end all that follow."""
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """A claimed file. Exactly one of `image` and `error` is not None.
-
-    `name` is the file's name as it was dropped in; `claim` is what it is called in .processing/ and unique there.
-    """
-
-    claim: str
-    name: str
-    sha256: str
-    image: Image | None
-    error: str | None
-    at: float
 
 
 class Folder:
@@ -72,10 +55,14 @@ class Folder:
         self._frames = 0
         self._last_frame_at: float | None = None
         self._error: str | None = None
-        self._claim_error: str | None = None
+        self._refused: dict[str, str] = {}
+        """The file that could not be claimed, and why."""
+        self._entry_error: str | None = None
         self._scanned = False
         self._finished: Callable[[], frozenset[str]] | None = None
         """Set while the folder has not been usable since the start."""
+        self._counted: set[str] = set()
+        """Claims whose attempts this run has counted."""
 
     def begin(self, finished: Callable[[], frozenset[str]]) -> None:
         """`recover`s with what `finished` says then; while the disk does not let it, `watch` tries that again.
@@ -139,12 +126,27 @@ class Folder:
         with self._lock:
             self._files.look(files, now)
             self._error, self._scanned = None, True
+            self._refused = {name: why for name, why in self._refused.items() if name in files}
         return is_another
 
     def _list(self) -> dict[str, FileFacts]:
+        """What lies there to be taken; one that a damaged disk refuses to show is no reason to leave the others."""
+        files, problem = {}, None
         with os.scandir(self._inbox) as entries:
-            facts = {entry.name: FileFacts.of(entry) for entry in entries if not is_left_alone(entry.name)}
-        return {name: each for name, each in facts.items() if each is not None and is_file(each.mode)}
+            for entry in entries:
+                if is_left_alone(entry.name):
+                    continue
+                try:
+                    facts = FileFacts.of(entry)
+                except OSError as error:
+                    problem = f"{shown(entry.name)} cannot be looked at: {error.strerror}"
+                    continue
+                if facts is not None and is_file(facts.mode):
+                    files[entry.name] = facts
+        if problem is not None and problem != self._entry_error:
+            log.warning("source %s: %s", self.name, problem)
+        self._entry_error = problem
+        return files
 
     # The pipeline's thread
 
@@ -158,7 +160,7 @@ class Folder:
             OSError: the folders cannot be made or read.
             UnavailableError: it is in use by another program or source.
         """
-        self._inbox.mkdir(parents=True, exist_ok=True)
+        make(self._inbox, parents=True)
         self._make_folders()
         for target in (self._inbox / DONE, self._inbox / FAILED):
             complete_records(target)
@@ -176,7 +178,7 @@ class Folder:
             Whether there was another .processing before: somebody has removed it, or replaced or covered the inbox.
         """
         for name in (PROCESSING, DONE, FAILED):
-            (self._inbox / name).mkdir(exist_ok=True)
+            make(self._inbox / name)
         return self._ownership.take(self._inbox / PROCESSING)
 
     def take(self) -> Dropped | None:
@@ -197,11 +199,11 @@ class Folder:
                 claim = self._claim(Claim(name), self._inbox / name)
             except OSError as error:
                 problem = f"{shown(name)} cannot be claimed: {error.strerror}"
-                if self._claim_error is None:
+                if not self._refused:
                     log.warning("source %s: %s", self.name, problem)
-                self._claim_error = problem
+                self._refused = {name: problem}
                 return None
-            self._claim_error = None
+            self._refused = {}
             return self._read(claim)
 
     def _claim(self, claim: Claim, path: Path) -> str:
@@ -219,25 +221,19 @@ class Folder:
             name = self._claim(claim, self._inbox / PROCESSING / claimed)
         except OSError:  # too long a name, or a disk that refuses: then attempts are not counted
             return self._read(claimed)
+        self._counted.add(name)
         if claim.attempts < MAX_ATTEMPTS:
             return self._read(name)
         error = f"the program ended {MAX_ATTEMPTS} times while it was at work on this file; it is not tried again"
-        return Dropped(name, claim.name, hashlib.sha256().hexdigest(), None, error, self._clock())
+        return Dropped(name, claim.name, NOT_READ, None, error, self._clock())
 
     def _read(self, claim: str) -> Dropped:
         path = self._inbox / PROCESSING / claim
-        now = self._clock()
-        image, error, sha256 = None, None, hashlib.sha256().hexdigest()
-        try:
-            data = read_bytes(path, flags=os.O_NOFOLLOW)
-            sha256 = hashlib.sha256(data).hexdigest()
-            image = decode(data)
-        except ImageError as problem:
-            error = str(problem)
+        dropped = Dropped.read(path, self._clock())
         with self._lock:
             self._frames += 1
-            self._last_frame_at = now
-        return Dropped(claim, Claim.parse(claim).name, sha256, image, error, now)
+            self._last_frame_at = dropped.at
+        return dropped
 
     # The recorder's thread
 
@@ -275,14 +271,22 @@ class Folder:
             return False
         return True
 
-    def close(self) -> None:
-        """Leaves the folder to others."""
+    def close(self, finished: frozenset[str] = frozenset()) -> None:
+        """Leaves the folder to others, in order: what it was at work on has not ended the program.
+
+        Args:
+            finished: claims whose record is in the outbox.
+        """
+        for claim in self._counted - finished:
+            parsed = Claim.parse(claim)
+            with suppress(OSError):  # then it counts
+                self._claim(replace(parsed, attempts=parsed.attempts - 1), self._inbox / PROCESSING / claim)
         self._ownership.give_back()
 
     def state(self) -> SourceState:
         """`waiting` before the first look into the folder, `lost` while it cannot be listed."""
         with self._lock:
-            error = self._error or self._claim_error
+            error = self._error or self._entry_error or next(iter(self._refused.values()), None)
             state: Literal["ok", "waiting", "lost"] = "ok" if error is None else "lost"
             if not self._scanned:
                 state = "waiting"

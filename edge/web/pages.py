@@ -15,6 +15,7 @@ from edge.web.login import COOKIE, SESSION_S, Login, address_of
 from edge.web.panels import Panels, environment
 from edge.web.snapshots import Snapshots
 
+_LOGIN_FIELDS = 10
 _LOGIN_BYTES = 8192
 _PAGES = {"/": "live.html", "/camera": "camera.html", "/picture": "picture.html", "/model": "model.html"}
 PATHS = tuple(_PAGES)
@@ -44,14 +45,14 @@ class Pages:
             return RedirectResponse("/", 303)
         if request.method != "POST":
             return self._render("login.html", problem="")
-        form = parse_qs((await read_body(request, _LOGIN_BYTES)).decode("utf-8", "replace"), max_num_fields=10)
+        sent = (await read_body(request, _LOGIN_BYTES)).decode("utf-8", "replace")
         address = address_of(request)
         # From here on nothing is awaited: others would be let through to guess at the same time.
         wait_s = self._login.guesses.wait_s(address)
         if wait_s:
             problem = f"Too many wrong tokens. Try again in {math.ceil(wait_s)} seconds."
             return self._render("login.html", status=429, headers={"Retry-After": f"{wait_s:.0f}"}, problem=problem)
-        if not self._login.right(form.get("token", [""])[0].strip(), address):
+        if not self._login.right(_token_in(sent), address):
             return self._render("login.html", status=403, problem="That is not the token.")
         answer = RedirectResponse("/", 303)
         answer.set_cookie(
@@ -99,3 +100,11 @@ async def problem_text(_: Request, problem: Exception) -> Response:
     if not isinstance(problem, HTTPException):
         raise problem
     return Response(f"{problem.detail}\n", problem.status_code, problem.headers, "text/plain; charset=utf-8")
+
+
+def _token_in(form: str) -> str:
+    """The token of a login form; what is no such form holds none."""
+    try:
+        return parse_qs(form, max_num_fields=_LOGIN_FIELDS).get("token", [""])[0].strip()
+    except ValueError:
+        return ""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import socket
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pytest
@@ -100,6 +104,53 @@ def test_those_of_an_outage_are_lost_and_events_are_not(tmp_path: Path, broker: 
         ):
             eventually(lambda: pictures() > 0, 60)
             eventually(lambda: len(listener.received("/event")) - pictures() >= 2, 60)
+
+
+class SlowLink:
+    """The way to a broker that lets so many bytes a second through from a device to it."""
+
+    def __init__(self, port: int, rate: int) -> None:
+        self._port, self._rate = port, rate
+        self._entrance = socket.socket()
+        self._entrance.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._entrance.bind(("127.0.0.1", 0))
+        self._entrance.listen()
+        self.port = self._entrance.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._entrance.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                device, _ = self._entrance.accept()
+                broker = socket.create_connection(("127.0.0.1", self._port))
+                for one, other, rate in ((device, broker, self._rate), (broker, device, None)):
+                    threading.Thread(target=self._pass_on, args=(one, other, rate), daemon=True).start()
+
+    @staticmethod
+    def _pass_on(one: socket.socket, other: socket.socket, rate: int | None) -> None:
+        with one, other, suppress(OSError):
+            while data := one.recv(4096 if rate is None else rate // 4):
+                other.sendall(data)
+                time.sleep(0 if rate is None else len(data) / rate)
+
+
+def test_on_a_slow_link_pictures_do_not_keep_back_events(tmp_path: Path, broker: Mosquitto) -> None:
+    log = tmp_path / "daemon.log"
+    with (
+        SlowLink(broker.port, 2500) as link,
+        subscribed(tmp_path, broker.port, topic="maskgate/lobby-1/event") as listener,
+        running(write_config(tmp_path, link.port, DOOR, snapshots("full"))),
+    ):
+        eventually(lambda: log.read_text().count("(p_mask ") >= 8, 90)
+        said = log.read_text().count("(p_mask ")
+        # One picture takes up to 20 s, and the next one waits until events are through.
+        listener.wait_for("/event", said, 30)
 
 
 def test_home_assistant_shows_it_as_an_image(tmp_path: Path, broker: Mosquitto) -> None:

@@ -321,6 +321,36 @@ def test_debug_shows_the_traceback_and_changes_nothing_else(tmp_path: Path) -> N
     assert (done.returncode, done.stdout) == (plain.returncode, plain.stdout) == (78, "")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[mqtt]\npassword = "hush"',
+        '[[sources]]\nname = "a"\nkind = "camra"\nurl = "rtsp://me:hush@10.0.0.5/1"',
+    ],
+)
+def test_debug_shows_no_password(tmp_path: Path, text: str) -> None:
+    config = tmp_path / "maskgate.toml"
+    config.write_text(text)
+
+    done = maskgate("--debug", "check", "--offline", "--config", config)
+
+    assert done.returncode == 78
+    assert "Traceback" in done.stderr
+    assert "hush" not in done.stdout + done.stderr
+
+
+def test_a_link_to_a_folder_that_is_not_there_is_what_check_says_it_is(tmp_path: Path) -> None:
+    (tmp_path / "inbox").symlink_to(tmp_path / "disk")
+    config = tmp_path / "maskgate.toml"
+    inbox = f"[[sources]]\nname = 'inbox'\nkind = 'folder'\npath = '{tmp_path}/inbox'"
+    config.write_text(f"state_dir = '{tmp_path}'\n{inbox}\n[mqtt]\nhost = ''")
+
+    checked = maskgate("check", "--config", config)
+
+    assert checked.returncode == 69
+    assert f"source inbox: {tmp_path}/inbox: {tmp_path}/inbox is a link to a folder that is not there" in checked.stdout
+
+
 def test_debug_shows_the_traceback_of_an_internal_error() -> None:
     arguments = ["maskgate", "--debug", "schema"]
     code = f"import sys, edge.asyncapi as a; a.asyncapi_document = None; sys.argv = {arguments}; "

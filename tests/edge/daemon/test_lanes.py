@@ -19,7 +19,7 @@ from edge.messages import Event, PublishedImage
 from edge.outbox import Entry
 from edge.people import DecisionRule, People
 from edge.sources import Frame
-from edge.sources.folder import Dropped
+from edge.sources.dropped import Dropped
 from edge.views import Views
 from edge.vision.analyzer import Face
 from edge.vision.detector import Detection
@@ -104,6 +104,22 @@ def test_a_verdict_on_who_has_left_is_of_when_they_were_last_seen(forget_after_s
     assert event.latency_ms == pytest.approx((forget_after_s + FRAME_S) * 1000, abs=FRAME_S * 1000)
     assert door.history.latency().sum_s == pytest.approx(event.latency_ms / 1000)
     assert view is None, "the empty door is no picture of them"
+
+
+def test_who_stands_there_while_another_lane_is_at_work_on_a_large_picture_is_not_said_again() -> None:
+    door = Door()
+    door.somebody = face("no_mask")
+    door.goes_on_for(1.0)
+    for _ in range(3):
+        door.clock.now += 5.0  # of the thread that all lanes share
+        door.goes_on_for(1.0)
+    assert len(door.events) == 1
+
+    door.somebody = None
+    door.goes_on_for(3.0)
+    door.somebody = face("no_mask")
+    door.goes_on_for(1.0)
+    assert len(door.events) == 2, "who has been away for long enough is somebody new"
 
 
 CANNOT = [MemoryError(), cv2.error("no kernel"), ModelError("input 448x256, cannot be run: no memory")]

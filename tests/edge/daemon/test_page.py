@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from edge.daemon import daemon as daemon_module
 from edge.daemon.daemon import Daemon
 from edge.daemon.worker import Worker
 from edge.errors import MaskgateError, UnavailableError
-from edge.settings import CameraSource, MqttSettings, Settings, WebSettings
+from edge.settings import CameraSource, FolderSource, MqttSettings, Settings, WebSettings
 from edge.vision.analyzer import Analyzer
 from edge.vision.detector import Detection
 from edge.vision.geometry import Image
@@ -48,6 +49,22 @@ def _answers(visitor: Visitor) -> bool:
         return visitor.ask("/healthz").status > 0
     except OSError:
         return False
+
+
+def test_a_page_whose_port_is_taken_ends_the_start_before_a_picture_is_begun(tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    (inbox / ".processing").mkdir(parents=True)
+    (inbox / ".processing" / "a.jpg").touch()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        daemon = Daemon(
+            settings(tmp_path, other.getsockname()[1]).model_copy(
+                update={"sources": (FolderSource(kind="folder", name="inbox", path=inbox),)}
+            )
+        )
+        with pytest.raises(UnavailableError, match="Address already in use"):
+            daemon.run(threading.Event())
+
+    assert [path.name for path in (inbox / ".processing").iterdir()] == ["a.jpg"]
 
 
 def test_the_page_shows_what_the_daemon_does(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -276,6 +277,20 @@ class HangingCapture(FakeCapture):
         return super().grab()
 
 
+def test_a_camera_that_is_looked_at_rarely_is_not_stalled_between_two_looks(clock: Clock) -> None:
+    capture = HangingCapture(frames(1), clock)
+    camera = a_camera(clock, lambda *_: capture, max_fps=0.05)
+    with watched(camera):
+        eventually(camera.take)
+        clock.now += 39
+        assert camera.state().state == "ok"
+        clock.now += 2
+        state = camera.state()
+        capture.let_go.set()
+
+    assert (state.state, state.error) == ("stalled", "no frame for over 40 s")
+
+
 def test_a_picture_that_never_changes_is_a_frozen_camera(clock: Clock) -> None:
     same = [np.full((48, 64, 3), 7, np.uint8)] * (int(FROZEN_AFTER_S / 0.5) + 4)
     capture = HangingCapture(same, clock, step_s=0.5)
@@ -462,6 +477,17 @@ def test_a_csi_camera_that_does_not_start_can_be_tried_again(
 
     capture, _ = opened("picamera:0")
     assert capture.grab()
+
+
+def test_a_picamera2_that_does_not_fit_its_numpy_costs_no_other_camera(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "picamera2.py").write_text("raise ValueError('numpy.dtype size changed')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "picamera2", raising=False)
+
+    with pytest.raises(UnavailableError, match=r"picamera2 cannot be loaded \(numpy.dtype size changed\)"):
+        open_capture("picamera:0")
 
 
 def test_without_a_picamera2_that_serves_the_error_names_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:

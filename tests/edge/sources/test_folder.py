@@ -23,8 +23,10 @@ from edge.errors import ConfigError, UnavailableError
 from edge.settings import FolderSource
 from edge.sources import folder as folder_module
 from edge.sources import readiness as readiness_module
-from edge.sources.folder import Dropped, Folder
+from edge.sources.dropped import Dropped
+from edge.sources.folder import Folder
 from edge.sources.names import free_name
+from edge.sources.readiness import FileFacts
 from edge.vision.geometry import Image
 from support.components import ROOT, eventually, require
 from support.disk import remount, small_disk
@@ -67,7 +69,7 @@ class Watch:
     def killed_with(self) -> Dropped | None:
         """What a run takes that ends in the middle of the work; the kernel gives its lock back."""
         dropped = self.folder.take()
-        self.folder.close()
+        self.folder._ownership.give_back()
         return dropped
 
 
@@ -310,6 +312,39 @@ def test_a_file_that_ends_the_program_again_and_again_is_given_up(tmp_path: Path
     assert names(inbox / "failed") == ["a.jpg", "a.jpg.json"]
 
 
+def test_a_file_at_whose_work_the_program_was_stopped_in_order_is_not_given_up(tmp_path: Path, jpeg: bytes) -> None:
+    inbox = tmp_path / "inbox"
+    (inbox / ".processing").mkdir(parents=True)
+    (inbox / ".processing" / "a.jpg").write_bytes(jpeg)
+    for _ in range(6):
+        watch = Watch(inbox)
+        dropped = watch.folder.take()
+        assert dropped is not None
+        assert (dropped.name, dropped.error) == ("a.jpg", None)
+        watch.folder.close()
+
+    for _ in range(3):  # kills count after it as before
+        killed = Watch(inbox).killed_with()
+        assert killed is not None
+        assert killed.error is None
+    killed = Watch(inbox).killed_with()
+    assert killed is not None
+    assert killed.error is not None
+
+
+def test_a_recorded_file_keeps_the_name_that_the_outbox_knows_it_by(tmp_path: Path, jpeg: bytes) -> None:
+    inbox = tmp_path / "inbox"
+    (inbox / ".processing").mkdir(parents=True)
+    (inbox / ".processing" / "a.jpg").write_bytes(jpeg)
+    watch = Watch(inbox)
+    dropped = watch.folder.take()
+    assert dropped is not None
+
+    watch.folder.close(frozenset([dropped.claim]))
+
+    assert names(inbox / ".processing") == [dropped.claim] == [".0.1~a.jpg"]
+
+
 def test_a_move_that_a_kill_cut_in_half_is_completed(tmp_path: Path) -> None:
     done = tmp_path / "inbox" / "done"
     done.mkdir(parents=True)
@@ -494,6 +529,54 @@ def test_a_path_that_is_no_folder_is_a_mistake_of_the_configuration(tmp_path: Pa
         folder = Folder(FolderSource(kind="folder", name="inbox", path=path), lambda: 0.0)
         with pytest.raises(ConfigError, match=f"sources: inbox: {path} cannot be used: "):
             folder.begin(frozenset)
+
+
+@pytest.mark.parametrize("place", [".", "done"])
+def test_a_link_to_a_disk_that_is_away_is_waited_for(
+    tmp_path: Path, jpeg: bytes, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setattr(folder_module, "SCAN_EVERY_S", 0.1)
+    inbox, disk = tmp_path / "inbox", tmp_path / "disk"
+    link = inbox / place
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(disk)
+    folder = Folder(FolderSource(kind="folder", name="inbox", path=inbox), lambda: 0.0)
+
+    folder.begin(frozenset)
+
+    assert folder.state().error == f"{inbox}: {link.name} is a link to a folder that is not there"
+    with Worker("source inbox", lambda stop: folder.watch(stop, lambda: None), 5):
+        disk.mkdir()
+        eventually(lambda: folder.state().state == "ok")
+        (inbox / "a.jpg").write_bytes(jpeg)
+        dropped = eventually(folder.take)
+        assert folder.finish(dropped.claim, failed=False, record="{}")
+    folder.close()
+    assert names(inbox / "done") == ["a.jpg", "a.jpg.json"]
+
+
+def test_a_file_that_a_damaged_disk_does_not_show_keeps_no_other_from_being_taken(
+    watch: Watch, jpeg: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen = FileFacts.of
+
+    def of(entry: os.DirEntry[str]) -> FileFacts | None:
+        if entry.name == "bad.jpg":
+            raise OSError(errno.EUCLEAN, os.strerror(errno.EUCLEAN))
+        return seen(entry)
+
+    monkeypatch.setattr(FileFacts, "of", of)
+    for name in ("bad.jpg", "good.jpg"):
+        (watch.inbox / name).write_bytes(jpeg)
+    told = "bad.jpg cannot be looked at: Structure needs cleaning"
+    with Worker("source inbox", lambda stop: watch.folder.watch(stop, lambda: None), 5):
+        eventually(lambda: watch.folder.state().error == told)
+        assert watch.next_in_time().name == "good.jpg"
+        (watch.inbox / "bad.jpg").unlink()
+        watch.now += 2.1
+        eventually(lambda: watch.folder.state().state == "ok")
+
+    assert [record.getMessage() for record in caplog.records] == [f"source inbox: {told}"]
 
 
 @pytest.mark.parametrize("end", [lambda folder: folder.finish("a.jpg", failed=False, record="{}"),

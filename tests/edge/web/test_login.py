@@ -104,6 +104,12 @@ def test_five_wrong_tokens_end_the_guessing_for_that_address_and_no_other(visito
     assert log_in(visitor, x_forwarded_for="192.0.2.67").status == 303
 
 
+def test_a_form_with_a_hundred_fields_is_a_wrong_guess(visitor: Visitor) -> None:
+    guesser = {"x_forwarded_for": "192.0.2.66"}
+    many = f"{TOKEN}&" + "&".join(f"field{number}=1" for number in range(100))
+    assert [log_in(visitor, many, **guesser).status for _ in range(6)] == [403] * 5 + [429]
+
+
 def test_a_login_form_with_megabytes_in_it_is_not_read(visitor: Visitor) -> None:
     assert log_in(visitor, "x" * 100_000).status == 413
 
