@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from edge.vision.tflite import TfliteModel
 from support.broker import Mosquitto
 from support.components import end, eventually, free_port
 from support.daemon import ENVIRONMENT, ended, maskgate, running, write_config
+from support.notify import NotifySocket
 
 DOOR = '[[sources]]\nname = "door"\nkind = "camera"\nurl = "demo:"\n'
 
@@ -309,6 +311,18 @@ def test_run_without_a_place_for_its_state_ends_with_69(tmp_path: Path) -> None:
 
     assert done.returncode == 69
     assert f"state_dir: {tmp_path / 'state'} cannot be used" in done.stderr
+
+
+def test_what_is_missing_is_not_tried_again_all_the_time_under_systemd(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file, not a folder")
+    config = write_config(tmp_path, 1, DOOR)
+    began = time.monotonic()
+    with NotifySocket(tmp_path) as systemd:
+        done = maskgate("run", "--config", config, NOTIFY_SOCKET=systemd.address)
+
+    assert done.returncode == 69
+    assert time.monotonic() - began > 5
+    assert any(line.startswith("STATUS=state_dir: ") for line in systemd.received())
 
 
 def test_debug_shows_the_traceback_and_changes_nothing_else(tmp_path: Path) -> None:
