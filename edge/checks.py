@@ -15,6 +15,7 @@ from edge.mqtt.connection import Connection
 from edge.mqtt.embedded import EMBEDDED, EmbeddedBroker, embedded_broker_settings, take_broker_port
 from edge.mqtt.tls import tls_context
 from edge.mqtt.versions import connect
+from edge.paths import dangling
 from edge.settings import CameraSource, FolderSource, MqttSettings, Settings, WebSettings
 from edge.settings.needs import LOOPBACK, contradictions
 from edge.sources.capture import open_capture
@@ -150,10 +151,9 @@ def _is_served(web: WebSettings) -> bool:
 
 
 def _writable(folder: Path) -> str:
-    above = (folder, *folder.absolute().parents)
-    nearest = next(parent for parent in above if os.path.lexists(parent))
-    if not nearest.exists():
-        raise UnavailableError(f"{folder}: {nearest} is a link to a folder that is not there")
+    if link := dangling(folder):
+        raise UnavailableError(f"{folder}: {link} is a link to a folder that is not there")
+    nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise UnavailableError(f"{folder}: {nearest} cannot be written to")
     return str(folder) if nearest == folder else f"{folder} (will be made)"

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
@@ -26,8 +26,8 @@ from typing import TypeVar
 
 from edge.errors import UnavailableError
 from edge.outbox_files import LastSeq
-from edge.outbox_rows import DISK, MEMORY, FileDone, FileKey, Message, Stored, file_done, file_key, stored
-from edge.outbox_store import Store
+from edge.outbox_rows import FileDone, FileKey, Message, Stored, file_done, file_key, stored
+from edge.outbox_store import DISK, MEMORY, Store
 
 log = logging.getLogger(__name__)
 
@@ -137,33 +137,25 @@ class Outbox:
                             self._store.set_counter("dropped", self._dropped + 1)
                     self._dropped += was_there
 
-    def files(self, source: str, *, published: bool = False) -> list[FileDone]:
-        """Files of a source that are recorded (`published`: and the broker has it) and not yet moved or deleted."""
-        with self._lock:
-            files = self._ask(lambda: self._store.claims.of(source, published=published))
-            if published and self._confirmed:
-                all_files = self._ask(lambda: self._store.claims.of(source, published=False))
-                files += [file for file in all_files if file.seq in self._confirmed]
-                files.sort(key=attrgetter("seq"))
-            return [file for file in files if file.seq > self._forgotten.get(file_key(source, file.claim), 0)]
+    def files(self, source: str) -> list[FileDone]:
+        """Files of a source that are recorded but not yet known to be moved or deleted."""
+        return self._files(source, published=False)
 
-    def adopt(self, source: str, known: Collection[str], claims: Collection[str]) -> None:
-        """Gives a source, whose folder holds `claims`, those of one that is not `known`: it has got another name."""
-        with self._lock, self._degrading():
-            self._need_disk()
-            self._store.claims.adopt(source, known, claims)
+    def published_files(self, source: str) -> list[FileDone]:
+        """Those of `files` whose record the broker has."""
+        return self._files(source, published=True)
 
     def forget_file(self, source: str, claim: str) -> None:
         """The file has been moved or deleted."""
         key = file_key(source, claim)
         with self._lock:
             done = {key: self._seq}
-            self._store.claims.delete(MEMORY, done)
+            self._store.delete_files(MEMORY, done)
             with self._degrading():
                 self._need_disk()
-                self._store.claims.delete(DISK, done)
+                self._store.delete_files(DISK, done)
                 return
-            if self._ask(lambda: self._store.claims.has(DISK, key)):
+            if self._ask(lambda: self._store.has_file(DISK, key)):
                 self._forgotten |= done
 
     def trim(self, now: float | None) -> int:
@@ -226,7 +218,7 @@ class Outbox:
                     self._store.move_to_disk()
                     self._store.set_counter("seq", self._seq)
                     self._store.set_counter("dropped", self._dropped)
-                self._store.claims.delete(DISK, self._forgotten)
+                self._store.delete_files(DISK, self._forgotten)
                 self._forgotten.clear()
                 self._store.delete_in_parts(self._confirmed)
             except (sqlite3.Error, UnavailableError):
@@ -265,9 +257,18 @@ class Outbox:
             for entry in entries:
                 self._store.insert_messages(where, [stored(message) for message in entry.messages], stamp)
                 if entry.claim is not None:
-                    self._store.claims.insert(where, file_done(entry.source, entry.claim, entry.messages))
+                    self._store.insert_file(where, file_done(entry.source, entry.claim, entry.messages))
             if where == DISK:
                 self._store.set_counter("seq", self._seq)
+
+    def _files(self, source: str, *, published: bool) -> list[FileDone]:
+        with self._lock:
+            files = self._ask(lambda: self._store.files(source, published=published))
+            if published and self._confirmed:
+                all_files = self._ask(lambda: self._store.files(source, published=False))
+                files += [file for file in all_files if file.seq in self._confirmed]
+                files.sort(key=attrgetter("seq"))
+            return [file for file in files if file.seq > self._forgotten.get(file_key(source, file.claim), 0)]
 
     def _ask(self, question: Callable[[], _Answer]) -> _Answer:
         """What both databases answer; what memory answers where the disk cannot."""

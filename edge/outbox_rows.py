@@ -19,11 +19,6 @@ class Stored:
     payload: str
 
 
-DISK, MEMORY = "disk", "main"
-"""Names of the two databases of a connection; both have the same tables."""
-BOTH_MESSAGES = f"(SELECT * FROM {DISK}.message UNION ALL SELECT * FROM {MEMORY}.message)"
-
-
 @dataclass(frozen=True, slots=True)
 class FileDone:
     """A dropped-in file whose record is in the outbox. `seq` is the record's.
@@ -44,11 +39,7 @@ FileKey = tuple[str, bytes]
 
 
 def file_key(source: str, claim: str) -> FileKey:
-    return source, encoded(claim)
-
-
-def encoded(claim: str) -> bytes:
-    return claim.encode("utf-8", "surrogateescape")
+    return source, claim.encode("utf-8", "surrogateescape")
 
 
 def stored(message: Message) -> Stored:

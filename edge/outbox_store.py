@@ -10,25 +10,27 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
 from edge.errors import UnavailableError
-from edge.outbox_claims import Claims
 from edge.outbox_files import set_aside, uri_to_read
-from edge.outbox_rows import BOTH_MESSAGES, DISK, MEMORY, Stored
+from edge.outbox_rows import FileDone, FileKey, Stored, file_key
 from edge.outbox_waiting import Waiting
 
 log = logging.getLogger(__name__)
 
+DISK, MEMORY = "disk", "main"
+"""Names of the two databases of a connection; both have the same tables."""
 _NO_FILE = ":memory:"
 _WAL_LIMIT = 4 * 2**20
 """In bytes. A log that has grown beyond it, while the disk was away say, is cut when it is begun anew. From one
 checkpoint to the next a backlog that goes out at full rate fills 3 MB."""
 _PART, _PARTS = 200, 20
 """Messages that are deleted at once after the disk has refused (about 100 KB of log), and how often in one call."""
+_BOTH = f"(SELECT * FROM {DISK}.message UNION ALL SELECT * FROM {MEMORY}.message)"
 _FORMAT = 1
 _TABLES = """
 CREATE TABLE IF NOT EXISTS {store}.message (
@@ -61,7 +63,6 @@ class Store:
         self._path = path
         self._db = sqlite3.connect(_NO_FILE, timeout=5, isolation_level=None, check_same_thread=False, uri=True)
         self._waiting = Waiting(self._db)
-        self.claims = Claims(self._db, self.transaction)
         self._has_file = False
         self._durable_changes = -1  # a run that was killed may have left some too
         try:
@@ -184,9 +185,15 @@ class Store:
         self._db.executemany(f"INSERT INTO {where}.message VALUES (?, ?, ?, ?)", rows)
         self._waiting.numbers[where] += len(rows)
 
+    def insert_file(self, where: str, file: FileDone) -> None:
+        self._db.execute(
+            f"INSERT OR REPLACE INTO {where}.file VALUES (?, ?, ?, ?, ?, ?)",
+            (*file_key(file.source, file.claim), file.seq, file.failed, file.record, file.dropped),
+        )
+
     def messages(self, after: int, limit: int) -> list[Stored]:
         """Of both databases, in order of `seq`."""
-        query = f"SELECT seq, topic, payload FROM {BOTH_MESSAGES} WHERE seq > ? ORDER BY seq LIMIT ?"
+        query = f"SELECT seq, topic, payload FROM {_BOTH} WHERE seq > ? ORDER BY seq LIMIT ?"
         return [Stored(*row) for row in self._db.execute(query, (after, limit))]
 
     def waiting(self) -> tuple[int, float | None]:
@@ -217,6 +224,16 @@ class Store:
             self.delete_messages(DISK, part)
             seqs.difference_update(part)
 
+    def delete_files(self, where: str, done: Mapping[FileKey, int]) -> None:
+        """Deletes each file of `done` that has this `seq` or a lower one; later ones have been given its name."""
+        rows = [(*key, seq) for key, seq in done.items()]
+        with self.transaction():
+            self._db.executemany(f"DELETE FROM {where}.file WHERE source = ? AND claim = ? AND seq <= ?", rows)
+
+    def has_file(self, where: str, key: FileKey) -> bool:
+        query = f"SELECT 1 FROM {where}.file WHERE source = ? AND claim = ?"
+        return self._db.execute(query, key).fetchone() is not None
+
     def give_up(self, where: str, seq: int) -> bool:
         """Deletes a message that nobody will have; its file, if it is a file's record, remembers that.
 
@@ -227,6 +244,25 @@ class Store:
         gone = self._db.execute(f"DELETE FROM {where}.message WHERE seq = ?", (seq,)).rowcount
         self._waiting.numbers[where] -= gone
         return gone > 0
+
+    def files(self, source: str, *, published: bool) -> list[FileDone]:
+        """Files of a source, in both databases.
+
+        Args:
+            source: its name.
+            published: only those whose record waits no longer.
+        """
+        columns = "source, claim, seq, failed, record, dropped"
+        condition = f"AND NOT EXISTS (SELECT 1 FROM {_BOTH} AS waiting WHERE waiting.seq = file.seq)" * published
+        rows = self._db.execute(
+            f"SELECT {columns} FROM {DISK}.file AS file WHERE source = :source {condition} "
+            f"UNION SELECT {columns} FROM {MEMORY}.file AS file WHERE source = :source {condition} ORDER BY seq",
+            {"source": source},
+        )
+        return [
+            FileDone(name, claim.decode("utf-8", "surrogateescape"), seq, bool(failed), record, bool(dropped))
+            for name, claim, seq, failed, record, dropped in rows
+        ]
 
     def trim(self, where: str, limit: int, born_before: float) -> int:
         """Gives up what is beyond the newest `limit` messages, and what has a stamp before `born_before`; how many."""

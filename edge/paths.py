@@ -6,6 +6,7 @@ whoever goes on to open it is told the reason.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -28,3 +29,25 @@ def file_ids(paths: Iterable[Path]) -> Iterator[tuple[int, int]]:
         except OSError:
             continue
         yield facts.st_dev, facts.st_ino
+
+
+def make_folder(path: Path, *, parents: bool = False) -> None:
+    """Makes a folder if there is none.
+
+    Raises:
+        FileExistsError: something else is there.
+        FileNotFoundError: it, or with `parents` a folder above it, is a link to a disk that is away perhaps.
+    """
+    try:
+        path.mkdir(parents=parents, exist_ok=True)
+    except FileExistsError:
+        link = dangling(path)
+        if link is None:
+            raise
+        raise FileNotFoundError(errno.ENOENT, f"{link} is a link to a folder that is not there", str(path)) from None
+
+
+def dangling(path: Path) -> Path | None:
+    """The link that keeps a path from being made: it, or the nearest thing above it that is there, leads nowhere."""
+    nearest = next(above for above in (path, *path.absolute().parents) if os.path.lexists(above))
+    return None if nearest.exists() else nearest

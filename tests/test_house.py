@@ -32,7 +32,6 @@ FLOORS = [
     "mqtt",
     "outbox",
     "outbox_store",
-    "outbox_claims",
     "outbox_waiting",
     "outbox_files",
     "outbox_rows",

@@ -25,7 +25,7 @@ readonly sample=$here/maskgate.toml
 readonly unit_source=$here/maskgate.service
 
 readonly prefix=/opt/maskgate
-readonly command=/usr/local/bin/maskgate
+readonly command_link=/usr/local/bin/maskgate
 readonly etc=/etc/maskgate
 readonly unit=/etc/systemd/system/maskgate.service
 readonly check_unit=/run/systemd/system/maskgate-check.service
@@ -330,9 +330,8 @@ install_password() {
 
 # So that it is found by its name. Another program of that name stays.
 link_command() {
-    [[ ! -e $command && ! -L $command ]] || return 0
-    mkdir -p "$(dirname "$command")"
-    ln -s "$prefix/bin/maskgate" "$command"
+    [[ ! -e $command_link && ! -L $command_link ]] || return 0
+    ln -s "$prefix/bin/maskgate" "$command_link" || complain "call it $prefix/bin/maskgate"
 }
 
 # The service.

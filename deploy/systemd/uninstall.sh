@@ -7,7 +7,7 @@
 set -euo pipefail
 
 readonly prefix=/opt/maskgate
-readonly command=/usr/local/bin/maskgate
+readonly command_link=/usr/local/bin/maskgate
 readonly etc=/etc/maskgate
 readonly unit=/etc/systemd/system/maskgate.service
 readonly dropins=$unit.d
@@ -48,7 +48,7 @@ main() {
     local left=() path
     read_arguments "$@"
     remove_service
-    [[ $(readlink "$command") != "$prefix/bin/maskgate" ]] || rm "$command"
+    [[ $(readlink "$command_link") != "$prefix/bin/maskgate" ]] || rm "$command_link"
     rm -rf "$prefix"
     [[ -z $purge ]] || rm -rf "$etc" "${state[@]}"
     for path in "$etc" "$dropins" "${state[@]}"; do

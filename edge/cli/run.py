@@ -32,5 +32,6 @@ def run(config: Path | None) -> None:
     except UnavailableError as error:
         if os.environ.get("NOTIFY_SOCKET"):
             notify(f"STATUS={error}")
-            stop.wait(_PAUSE_S)
+            if stop.wait(_PAUSE_S):
+                return
         raise

@@ -62,6 +62,7 @@ class Daemon:
         try:
             self._start()
             self._watch_over(stop)
+            self._parts.recorder.ends_in_order = all(worker.died_of is None for worker in self._workers())
         finally:
             self._end()
 
@@ -90,7 +91,7 @@ class Daemon:
         feed_every_s = watchdog_interval_s()
         while not stop.wait(_TICK_S):
             now = self._clock.monotonic()
-            for worker in (*self._sources, *self._inner.values()):
+            for worker in self._workers():
                 if worker.died_of is not None:
                     raise _end_of(worker.name, worker.died_of) from worker.died_of
             problems = self._parts.report.problems()
@@ -104,6 +105,9 @@ class Daemon:
             if feed_every_s is not None and now - fed_at >= feed_every_s and self._turning(now):
                 fed_at = now
                 notify("WATCHDOG=1")
+
+    def _workers(self) -> tuple[Worker, ...]:
+        return (*self._sources, *self._inner.values())
 
     def _tried(self) -> bool:
         """Whether any source has come up or has said why it does not."""

@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 _LONGEST_PAUSE_S = 0.5 - 0.01
 """Between two frames that are kept, however hot it is: at fewer than two a second, people who walk by are lost."""
 _BLIND_AFTER_S = 1.0
-"""A lane that had no turn for longer has waited for another one, at work on a large picture."""
+"""Between two turns of a lane, of which there are many a second: all wait for one at work on a large picture."""
 _CANNOT_BE_ANALYSED = (cv2.error, MemoryError, ModelError)
 """What one picture can end in. The last is want of memory, too: a model takes it when an input size is first used."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +27,7 @@ from edge.mqtt.tls import require_pair
 from edge.mqtt.topics import Topics
 from edge.outbox import Outbox
 from edge.people import DecisionRule, People
-from edge.settings import PROCESSING, CameraSource, FolderSource, Settings
+from edge.settings import CameraSource, FolderSource, Settings
 from edge.settings.needs import what_a_start_lacks
 from edge.sources import Watched
 from edge.sources.camera import Camera
@@ -82,8 +80,7 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
     heat = Heat(settings.thermal.limit_c, temperature_c, clock.monotonic)
     publisher = _publisher(settings, outbox, views)
     cameras = [Camera(source, clock.monotonic) for source in settings.sources if isinstance(source, CameraSource)]
-    names = {source.name for source in settings.sources}
-    folders = [_folder(source, names, clock, outbox) for source in settings.sources if isinstance(source, FolderSource)]
+    folders = [_folder(source, clock, outbox) for source in settings.sources if isinstance(source, FolderSource)]
     recorder = Recorder(outbox, publisher, {folder.name: folder for folder in folders}, clock)
     tally, history = Tally(clock.now), History()
     context = Context(
@@ -159,12 +156,7 @@ def _snapshots(settings: Settings, views: Views, topics: Topics) -> Snapshots | 
     return Snapshots(mode, cameras, views, topics, with_uncertain=settings.decision.publish_uncertain)
 
 
-def _folder(settings: FolderSource, names: Collection[str], clock: Clock, outbox: Outbox) -> Folder:
-    def recorded() -> frozenset[str]:
-        with suppress(FileNotFoundError):
-            outbox.adopt(settings.name, names, [path.name for path in (settings.path / PROCESSING).iterdir()])
-        return frozenset(file.claim for file in outbox.files(settings.name))
-
+def _folder(settings: FolderSource, clock: Clock, outbox: Outbox) -> Folder:
     folder = Folder(settings, clock.monotonic)
-    folder.begin(recorded)
+    folder.begin(lambda: frozenset(file.claim for file in outbox.files(settings.name)))
     return folder

@@ -50,6 +50,8 @@ class Recorder:
         """Messages."""
         self._passed_over = 0
         """How many of them had their numbers."""
+        self.ends_in_order = False
+        """To be set before a stop that no defect brings about: a picture that it interrupts has ended nothing."""
         self.turned_at = clock.monotonic()
         self._problems: dict[str, str] = {}
 
@@ -87,7 +89,9 @@ class Recorder:
         self._keep_house()
         self._outbox.checkpoint()
         for folder in self._folders.values():
-            folder.close(frozenset(file.claim for file in self._outbox.files(folder.name)))
+            if self.ends_in_order and folder.counted:
+                folder.uncount(frozenset(file.claim for file in self._outbox.files(folder.name)))
+            folder.close()  # nobody moves files after this
 
     def wake(self) -> None:
         """Makes `run` look at `stop`."""
@@ -136,7 +140,11 @@ class Recorder:
 
         A file whose record the broker never got, because the limits of the outbox cost it, is kept in done/.
         """
-        for file in self._outbox.files(folder.name, published=folder.on_done == "delete"):
+        if folder.on_done == "delete":
+            files = self._outbox.published_files(folder.name)
+        else:
+            files = self._outbox.files(folder.name)
+        for file in files:
             self.turned_at = self._clock.monotonic()
             try:
                 self._end_file(folder, file)

@@ -95,6 +95,9 @@ class Delivery:
         self._clock = clock
         self._sent = 0
         self._taken_up = outbox.taken_up
+        self.handed_over = 0
+        """Messages of this connection, and how many of them have been answered; brokers answer in order."""
+        self.answered = 0
         self._in_flight: dict[int, int] = {}
         self._confirmed: list[int] = []
         self._refusal: str | None = None
@@ -145,10 +148,12 @@ class Delivery:
     def expect(self, number: int) -> None:
         """Counts a message that is not of the outbox among those that the broker has yet to confirm."""
         self._in_flight[number] = 0
+        self.handed_over += 1
 
     def take(self, receipt: Receipt) -> None:
         """What the broker says to a message."""
         seq = self._in_flight.pop(receipt.number, None)
+        self.answered += seq is not None
         self._progress_at = self._clock()
         if receipt.refusal is not None:
             self._refusal = receipt.refusal
@@ -176,6 +181,7 @@ class Delivery:
                 self._outbox.drop(message.seq)
                 continue
             self._in_flight[number] = message.seq
+            self.handed_over += 1
             self._allowance.spend()
 
     def _waits_to_resend(self) -> bool:

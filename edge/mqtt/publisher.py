@@ -150,12 +150,19 @@ class Publisher:
                 ended = f"the broker ended the connection: {connection.ended}"
                 self._tell("the connection was lost" if connection.ended is None else ended)
                 return
-            self._say_the_latest(connection)
-            timeout_s = delivery.turn()
+            timeout_s = self._turn(connection, delivery)
             if delivery.stuck:
                 self._tell("the broker confirms nothing")
                 return
         self._farewell(connection, delivery)
+
+    def _turn(self, connection: Connection, delivery: Delivery) -> float:
+        """Says what there is to say, pictures last; returns how long there is nothing more to do, in seconds."""
+        self._say_the_latest(connection)
+        pause_s = delivery.turn()
+        if self._snapshots is not None:
+            self._snapshots.turn(connection, delivery, self._clock())
+        return pause_s
 
     def _say_the_latest(self, connection: Connection) -> None:
         """What is not in the outbox, because only the latest counts."""
@@ -165,9 +172,6 @@ class Publisher:
             connection.publish(self._topics.of("status"), status, retain=True, schema=SCHEMA_NAMES["status"])
         if self._announcer is not None:
             self._announcer.turn(connection)
-        # Where the way to the broker is slow, pictures must not keep back what must not be lost.
-        if self._snapshots is not None and not (self._delivery is not None and self._delivery.unanswered):
-            self._snapshots.turn(connection)
 
     def _farewell(self, connection: Connection, delivery: Delivery) -> None:
         """Lets what was just produced go out, then takes the place of the will."""
@@ -175,10 +179,8 @@ class Publisher:
         while self._clock() < deadline and delivery.unfinished:
             if not connection.poll(THROTTLED_POLL_S):
                 return
-            self._say_the_latest(connection)
-            delivery.turn()
-        self._say_the_latest(connection)
-        delivery.turn()
+            self._turn(connection, delivery)
+        self._turn(connection, delivery)
         number = connection.publish(self._topics.of("availability"), "offline", retain=True)
         if number is not None:
             delivery.expect(number)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Literal
+from typing import Literal, Protocol
 
 import cv2
 
-from edge.mqtt.connection import Connection
 from edge.mqtt.topics import Topics
 from edge.views import Look, View, Views
 from edge.vision.classifier import Label
@@ -19,6 +18,25 @@ log = logging.getLogger(__name__)
 
 EXPIRY_S = 300
 """How long a broker may keep a snapshot for a subscriber that is away: it says what is at the door now."""
+
+
+STALE_S = 10.0
+"""A picture that could not go out for this long shows a door at which somebody else stands."""
+
+
+class PictureOutlet(Protocol):
+    """What is needed of `edge.mqtt.connection.Connection`."""
+
+    def publish_picture(self, topic: str, jpeg: bytes, expiry_s: int) -> None:
+        """Hands over a picture that may be lost."""
+        ...
+
+
+class Progress(Protocol):
+    """What is needed of `edge.mqtt.delivery.Delivery`: how many messages went out, and how many were answered."""
+
+    handed_over: int
+    answered: int
 
 
 class Snapshots:
@@ -49,6 +67,7 @@ class Snapshots:
         self._topics = topics
         self._shown = frozenset(Label) if with_uncertain else frozenset(Label) - {Label.UNCERTAIN}
         self._looks: list[Look] = []
+        self._shown_after = -1
 
     @contextmanager
     def looking(self, wake: Callable[[], None]) -> Iterator[None]:
@@ -57,20 +76,33 @@ class Snapshots:
         Args:
             wake: called when there is one to send.
         """
+        self._shown_after = -1
         with ExitStack() as stack:
             self._looks = [
                 stack.enter_context(self._views.look(camera, self._is_shown, wake)) for camera in self._cameras
             ]
             yield
 
-    def turn(self, connection: Connection) -> None:
-        """Sends what has been left; of two verdicts in quick succession, the later."""
+    def turn(self, connection: PictureOutlet, delivery: Progress, now: float) -> None:
+        """Sends what has been left; of two verdicts in quick succession, the later.
+
+        A picture may still be on its way while nothing has been answered that was handed over after it: a second one
+        would keep events back on a slow link. What has waited too long for that is left out.
+
+        Args:
+            connection: takes pictures.
+            delivery: of events, on the same connection.
+            now: seconds of the monotonic clock that frames have, too.
+        """
+        if delivery.answered <= self._shown_after < delivery.handed_over:
+            return
         for look in self._looks:
             view = look.take()
-            if view is not None:
+            if view is not None and now - view.at <= STALE_S:
+                self._shown_after = delivery.handed_over
                 self._send(view, connection)
 
-    def _send(self, view: View, connection: Connection) -> None:
+    def _send(self, view: View, connection: PictureOutlet) -> None:
         try:
             jpeg = self._render(view)
         except (cv2.error, MemoryError) as error:

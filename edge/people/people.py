@@ -11,6 +11,9 @@ from edge.vision.analyzer import Face
 from edge.vision.detector import Detection
 from edge.vision.geometry import Box
 
+_LONGEST_BLIND_S = 10.0
+"""From one look to the next. Who comes back after a longer time may be anybody."""
+
 Judge = Callable[[Detection], Face | None]
 """Classifies a face that was found; None for what is no face."""
 
@@ -29,6 +32,7 @@ class People:
         self._made = 0
         self._tracks: list[Track] = []
         self._updated_at = 0.0
+        self._excused_s = 0.0
         self.too_small = 0
         """People who came and went without ever being large enough to judge."""
 
@@ -46,6 +50,7 @@ class People:
         """
         verdicts = self.forget(at)
         before, self._updated_at = self._updated_at, at
+        self._excused_s = 0.0
         found = distinct(found)
         known = list(self._tracks)
         owners = join([track.motion for track in known], [detection.box for detection in found], at, before)
@@ -74,6 +79,7 @@ class People:
             if track.motion.seen_at == self._updated_at:
                 track.rest(at)
         self._updated_at = at
+        self._excused_s = 0.0
         return self.forget(at)
 
     @property
@@ -86,9 +92,12 @@ class People:
         return tuple(track.state(self._updated_at, self._rule) for track in self._tracks if track.is_somebody)
 
     def excuse(self, seconds: float) -> None:
-        """Time in which nobody was looked for: it does not count as out of sight."""
+        """Time without a look: who was in the last frame counts as in sight, up to `_LONGEST_BLIND_S`."""
+        seconds = min(seconds, _LONGEST_BLIND_S - self._excused_s)
+        self._excused_s += seconds
         for track in self._tracks:
-            track.here_at += seconds
+            if track.motion.seen_at == self._updated_at:
+                track.here_at += seconds
 
     def forget(self, at: float) -> list[Verdict]:
         """Without a new frame: the last words on people who have been out of sight for too long at `at`."""

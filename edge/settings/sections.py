@@ -57,8 +57,7 @@ NamedPath = Annotated[Path, BeforeValidator(_named_path)]
 
 
 class _Section(BaseModel):
-    # A value may be a secret, and with --debug an error is shown as it is.
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class CameraSource(_Section):
@@ -214,7 +213,7 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
-        hide_input_in_errors=True,
+        hide_input_in_errors=True,  # values may be secrets, and with --debug an error is shown as it is
     )
 
     device_id: Name = Field(default_factory=_host_name)

@@ -20,11 +20,12 @@ from typing import Literal
 import inotify_simple
 
 from edge.errors import ConfigError, UnavailableError
+from edge.paths import make_folder
 from edge.plain import shown
 from edge.settings import DONE, FAILED, PROCESSING, FolderSource
 from edge.sources import Monotonic, SourceState, Wake
 from edge.sources.dropped import NOT_READ, Dropped
-from edge.sources.names import Claim, complete_records, make, put_away
+from edge.sources.names import Claim, complete_records, put_away
 from edge.sources.ownership import Ownership
 from edge.sources.readiness import FileFacts, Readiness, events_of, is_file, is_left_alone
 
@@ -61,7 +62,7 @@ class Folder:
         self._scanned = False
         self._finished: Callable[[], frozenset[str]] | None = None
         """Set while the folder has not been usable since the start."""
-        self._counted: set[str] = set()
+        self.counted: set[str] = set()
         """Claims whose attempts this run has counted."""
 
     def begin(self, finished: Callable[[], frozenset[str]]) -> None:
@@ -160,7 +161,7 @@ class Folder:
             OSError: the folders cannot be made or read.
             UnavailableError: it is in use by another program or source.
         """
-        make(self._inbox, parents=True)
+        make_folder(self._inbox, parents=True)
         self._make_folders()
         for target in (self._inbox / DONE, self._inbox / FAILED):
             complete_records(target)
@@ -178,7 +179,7 @@ class Folder:
             Whether there was another .processing before: somebody has removed it, or replaced or covered the inbox.
         """
         for name in (PROCESSING, DONE, FAILED):
-            make(self._inbox / name)
+            make_folder(self._inbox / name)
         return self._ownership.take(self._inbox / PROCESSING)
 
     def take(self) -> Dropped | None:
@@ -221,7 +222,7 @@ class Folder:
             name = self._claim(claim, self._inbox / PROCESSING / claimed)
         except OSError:  # too long a name, or a disk that refuses: then attempts are not counted
             return self._read(claimed)
-        self._counted.add(name)
+        self.counted.add(name)
         if claim.attempts < MAX_ATTEMPTS:
             return self._read(name)
         error = f"the program ended {MAX_ATTEMPTS} times while it was at work on this file; it is not tried again"
@@ -271,16 +272,15 @@ class Folder:
             return False
         return True
 
-    def close(self, finished: frozenset[str] = frozenset()) -> None:
-        """Leaves the folder to others, in order: what it was at work on has not ended the program.
-
-        Args:
-            finished: claims whose record is in the outbox.
-        """
-        for claim in self._counted - finished:
+    def uncount(self, finished: frozenset[str]) -> None:
+        """At an orderly stop: what was `counted`, and is not `finished` (recorded), has not ended the program."""
+        for claim in self.counted - finished:
             parsed = Claim.parse(claim)
             with suppress(OSError):  # then it counts
                 self._claim(replace(parsed, attempts=parsed.attempts - 1), self._inbox / PROCESSING / claim)
+
+    def close(self) -> None:
+        """Leaves the folder to others."""
         self._ownership.give_back()
 
     def state(self) -> SourceState:

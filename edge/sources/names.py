@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 from dataclasses import dataclass
@@ -38,22 +37,6 @@ class Claim:
     def parse(cls, file_name: str) -> Claim:
         found = _CLAIM.fullmatch(file_name)
         return cls(found[3], int(found[1]), int(found[2])) if found else cls(file_name)
-
-
-def make(folder: Path, *, parents: bool = False) -> None:
-    """Makes a folder if there is none.
-
-    Raises:
-        FileExistsError: something else is there.
-        FileNotFoundError: a link is, to a disk that is away perhaps.
-    """
-    try:
-        folder.mkdir(parents=parents, exist_ok=True)
-    except FileExistsError:
-        if folder.exists():
-            raise
-        reason = f"{folder.name} is a link to a folder that is not there"
-        raise FileNotFoundError(errno.ENOENT, reason, str(folder)) from None
 
 
 def free_name(folder: Path, name: str) -> str:

@@ -97,12 +97,12 @@ def test_a_file_whose_record_the_broker_has_can_be_deleted_though_the_disk_is_fu
         ballast = fill_until_refused(disk, outbox)
         (entry,) = outbox.add([Entry((an_event(), an_image_record("d")), "inbox", "d")], 1.0)
         outbox.confirm([1, 2, 5, 6, *(message.seq for message in entry.messages)])
-        assert [file.claim for file in outbox.files("inbox", published=True)] == ["a", "c", "d"]
+        assert [file.claim for file in outbox.published_files("inbox")] == ["a", "c", "d"]
         outbox.forget_file("inbox", "a")
-        assert [file.claim for file in outbox.files("inbox", published=True)] == ["c", "d"]
+        assert [file.claim for file in outbox.published_files("inbox")] == ["c", "d"]
         ballast.unlink()
         outbox.recover()
-        assert [file.claim for file in outbox.files("inbox", published=True)] == ["c", "d"]
+        assert [file.claim for file in outbox.published_files("inbox")] == ["c", "d"]
         assert [file.claim for file in outbox.files("inbox")] == ["b", "c", "d"]
 
 

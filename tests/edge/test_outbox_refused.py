@@ -186,7 +186,7 @@ def test_while_the_disk_refuses_a_later_file_may_have_the_name_of_one_that_is_do
             add_file(outbox, "cam.jpg")
             assert [(file.claim, file.seq) for file in outbox.files("inbox")] == [("cam.jpg", 4 + 2 * number)]
             outbox.confirm([4 + 2 * number])
-            assert [file.claim for file in outbox.files("inbox", published=True)] == ["cam.jpg"]
+            assert [file.claim for file in outbox.published_files("inbox")] == ["cam.jpg"]
             if number < 2:
                 outbox.forget_file("inbox", "cam.jpg")
         assert outbox.problem is not None

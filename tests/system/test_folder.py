@@ -121,30 +121,6 @@ def test_a_published_file_is_deleted_only_once_the_broker_has_its_record(
     assert names(tmp_path / "inbox" / "failed") == []
 
 
-def test_a_folder_that_is_given_another_name_publishes_nothing_twice(
-    tmp_path: Path, broker: Mosquitto, pictures: Path
-) -> None:
-    broker.kill()
-    config = config_for(tmp_path, broker.port, on_done="delete")
-    processing = tmp_path / "inbox" / ".processing"
-    with running(config):
-        eventually(processing.exists)
-        drop(pictures, tmp_path / "inbox")
-        eventually(lambda: len(names(processing)) == 4)
-        time.sleep(1.5)
-    broker.start()
-    assert 'name = "inbox"' in config.read_text()
-    config.write_text(config.read_text().replace('name = "inbox"', 'name = "photos"'))
-
-    with subscribed(tmp_path, broker.port) as subscriber, running(config):
-        eventually(lambda: names(processing) == [], 60)
-        drop(pictures, tmp_path / "inbox")
-        subscriber.wait_for("/image", 8, 60)
-
-    sources = [record.json()["source"] for record in subscriber.received("/image")]
-    assert sources == ["inbox"] * 4 + ["photos"] * 4
-
-
 def test_with_mqtt_switched_off_files_are_classified_all_the_same(tmp_path: Path, pictures: Path) -> None:
     with running(config_for(tmp_path, "", on_done="keep")):
         eventually((tmp_path / "inbox" / ".processing").exists)

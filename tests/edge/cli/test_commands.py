@@ -15,6 +15,7 @@ import pytest
 from edge import __version__
 from edge.checks import run_checks
 from edge.cli.listen import event_line
+from edge.cli.run import _PAUSE_S
 from edge.daemon.worker import Worker
 from edge.errors import ModelError
 from edge.mqtt.embedded import EmbeddedBroker
@@ -321,8 +322,17 @@ def test_what_is_missing_is_not_tried_again_all_the_time_under_systemd(tmp_path:
         done = maskgate("run", "--config", config, NOTIFY_SOCKET=systemd.address)
 
     assert done.returncode == 69
-    assert time.monotonic() - began > 5
+    assert time.monotonic() - began > _PAUSE_S
     assert any(line.startswith("STATUS=state_dir: ") for line in systemd.received())
+
+
+def test_a_stop_ends_that_pause_in_order(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file, not a folder")
+    config = write_config(tmp_path, 1, DOOR)
+    with NotifySocket(tmp_path) as systemd, running(config, NOTIFY_SOCKET=systemd.address) as daemon:
+        eventually(lambda: any(line.startswith("STATUS=state_dir: ") for line in systemd.received()))
+        daemon.terminate()
+        assert daemon.wait(4) == 0
 
 
 def test_debug_shows_the_traceback_and_changes_nothing_else(tmp_path: Path) -> None:

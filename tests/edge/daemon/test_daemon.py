@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
+import cv2
 import pytest
 
 from edge.daemon import daemon as daemon_module
@@ -20,8 +22,9 @@ from edge.daemon.daemon import Daemon
 from edge.daemon.worker import Worker
 from edge.errors import ConfigError, MaskgateError, ModelError, UnavailableError
 from edge.outbox import Outbox
-from edge.settings import CameraSource, DecisionSettings, MqttSettings, Settings
+from edge.settings import CameraSource, DecisionSettings, FolderSource, MqttSettings, Settings
 from edge.sources.demo import DemoCapture
+from edge.sources.folder import MAX_ATTEMPTS
 from edge.vision.analyzer import Analyzer
 from edge.vision.detector import Detection
 from edge.vision.geometry import Image
@@ -113,6 +116,44 @@ def test_a_thread_that_dies_ends_the_daemon_with_its_name(
 
     with pytest.raises(MaskgateError, match=f"the {victim} thread died: RuntimeError"):
         daemon.run(threading.Event())
+
+
+def with_an_inbox(folder: Path, on_done: Literal["keep", "delete"] = "keep") -> Settings:
+    inbox = FolderSource(kind="folder", name="inbox", path=folder / "inbox", on_done=on_done)
+    return settings(folder).model_copy(update={"sources": (inbox,)})
+
+
+def test_a_picture_on_which_a_thread_dies_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bare_face: Image
+) -> None:
+    def die(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(Analyzer, "analyze", die)
+    (tmp_path / "inbox").mkdir()
+    cv2.imwrite(str(tmp_path / "inbox" / "a.jpg"), bare_face)
+    for _ in range(MAX_ATTEMPTS):
+        with pytest.raises(MaskgateError, match="the pipeline thread died"):
+            Daemon(with_an_inbox(tmp_path)).run(threading.Event())
+
+    with at_work(Daemon(with_an_inbox(tmp_path))):
+        record = tmp_path / "inbox" / "failed" / "a.jpg.json"
+        eventually(record.exists)
+
+    assert "the program ended 4 times" in record.read_text()
+
+
+def test_a_recorded_file_keeps_its_claim_over_an_orderly_stop(tmp_path: Path, bare_face: Image) -> None:
+    processing = tmp_path / "inbox" / ".processing"
+    processing.mkdir(parents=True)
+    cv2.imwrite(str(processing / "a.jpg"), bare_face)
+    for _ in range(3):  # nobody has its record, so that it is not deleted
+        with at_work(Daemon(with_an_inbox(tmp_path, "delete"))):
+            eventually(lambda: produced(tmp_path))
+            eventually((processing / ".0.1~a.jpg").exists)
+
+    assert [path.name for path in processing.iterdir()] == [".0.1~a.jpg"]
+    assert [message["path"] for message in produced(tmp_path) if "path" in message] == ["a.jpg"]
 
 
 @pytest.mark.parametrize("error", [ModelError("cannot be run: out of memory"), ConfigError("mqtt.ca_file: away")])

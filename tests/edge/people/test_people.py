@@ -36,6 +36,42 @@ def test_a_short_loss_does_not_make_a_second_person() -> None:
     assert labels([*seen, *nobody(15), *seen]) == [Label.MASK]
 
 
+def looked_at(rounds_s: Sequence[tuple[float, bool]]) -> list[Label]:
+    """What is said of people at one place who have gone before the next look, or not: seconds since the last one."""
+    people, at, said = People(RULE, "boot"), 0.0, []
+    for seconds, is_there in rounds_s:
+        at += seconds
+        if seconds > 1:
+            people.excuse(seconds)
+        said += update(people, [face("no_mask")] if is_there else [], at)
+    return [verdict.label for verdict in said]
+
+
+def test_who_stands_there_before_and_after_a_time_without_a_look_is_one_person() -> None:
+    seen = [(FRAME_S, True)] * 5
+
+    assert looked_at([*seen, (5.0, True), *seen, (9.0, True), *seen]) == [Label.NO_MASK]
+    assert looked_at([*seen, (15.0, True), *seen]) == [Label.NO_MASK] * 2, "after so long it may be anybody"
+
+
+def test_with_slow_looks_people_are_forgotten_nevertheless() -> None:
+    one_after_another = [*[(1.5, True)] * 5, *[(1.5, False)] * 40] * 6
+
+    assert looked_at(one_after_another) == [Label.NO_MASK] * 6
+
+
+def test_excuses_without_a_look_between_them_add_up() -> None:
+    people = People(RULE, "boot")
+    for number in range(5):
+        update(people, [face("uncertain")], number * FRAME_S)
+
+    rounds = 0
+    while people.forget(0.4 + 1.1 * rounds) == []:
+        rounds += 1
+        people.excuse(1.1)
+        assert rounds < 20
+
+
 def test_who_comes_back_after_being_forgotten_is_another_person() -> None:
     seen = [[face("mask")]] * 5
 

@@ -321,6 +321,7 @@ def test_a_file_at_whose_work_the_program_was_stopped_in_order_is_not_given_up(t
         dropped = watch.folder.take()
         assert dropped is not None
         assert (dropped.name, dropped.error) == ("a.jpg", None)
+        watch.folder.uncount(frozenset())
         watch.folder.close()
 
     for _ in range(3):  # kills count after it as before
@@ -340,8 +341,9 @@ def test_a_recorded_file_keeps_the_name_that_the_outbox_knows_it_by(tmp_path: Pa
     dropped = watch.folder.take()
     assert dropped is not None
 
-    watch.folder.close(frozenset([dropped.claim]))
+    watch.folder.uncount(frozenset([dropped.claim]))
 
+    watch.folder.close()
     assert names(inbox / ".processing") == [dropped.claim] == [".0.1~a.jpg"]
 
 
@@ -531,20 +533,20 @@ def test_a_path_that_is_no_folder_is_a_mistake_of_the_configuration(tmp_path: Pa
             folder.begin(frozenset)
 
 
-@pytest.mark.parametrize("place", [".", "done"])
+@pytest.mark.parametrize("place", ["..", ".", "done"])
 def test_a_link_to_a_disk_that_is_away_is_waited_for(
     tmp_path: Path, jpeg: bytes, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     monkeypatch.setattr(folder_module, "SCAN_EVERY_S", 0.1)
-    inbox, disk = tmp_path / "inbox", tmp_path / "disk"
-    link = inbox / place
-    link.parent.mkdir(exist_ok=True)
+    inbox, disk = tmp_path / "usb" / "inbox", tmp_path / "disk"
+    link = {"..": inbox.parent, ".": inbox, "done": inbox / "done"}[place]
+    link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(disk)
     folder = Folder(FolderSource(kind="folder", name="inbox", path=inbox), lambda: 0.0)
 
     folder.begin(frozenset)
 
-    assert folder.state().error == f"{inbox}: {link.name} is a link to a folder that is not there"
+    assert folder.state().error == f"{inbox}: {link} is a link to a folder that is not there"
     with Worker("source inbox", lambda stop: folder.watch(stop, lambda: None), 5):
         disk.mkdir()
         eventually(lambda: folder.state().state == "ok")
@@ -577,6 +579,23 @@ def test_a_file_that_a_damaged_disk_does_not_show_keeps_no_other_from_being_take
         eventually(lambda: watch.folder.state().state == "ok")
 
     assert [record.getMessage() for record in caplog.records] == [f"source inbox: {told}"]
+
+
+def test_a_file_that_could_not_be_claimed_and_is_gone_is_not_named_any_more(
+    watch: Watch, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> str:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with watch.watching():
+        with monkeypatch.context() as patch:
+            patch.setattr(watch.folder, "_claim", refuse)
+            (watch.inbox / "a.jpg").write_bytes(jpeg)
+            eventually(lambda: watch.folder.take() or watch.folder.state().error)
+        assert watch.folder.state().error == "a.jpg cannot be claimed: Read-only file system"
+        (watch.inbox / "a.jpg").unlink()
+        watch.now += 2.1
+        eventually(lambda: watch.folder.state().state == "ok")
 
 
 @pytest.mark.parametrize("end", [lambda folder: folder.finish("a.jpg", failed=False, record="{}"),
