@@ -55,8 +55,9 @@ class Vision:
 
 def load_detector_of(settings: Settings) -> FaceDetector:
     """The configured detector; see `Vision.load` for errors."""
+    chosen = settings.detector
     try:
-        return load_detector(settings.detector.model, settings.detector.min_score)
+        return load_detector(chosen.model, chosen.min_score, chosen.threads)
     except ModelError as error:
         raise ModelError(f"detector.model: {error}") from error
 

@@ -106,6 +106,7 @@ class DetectorSettings(_Section):
     model: str = Field(default="face_detector", min_length=1)
     min_score: Share = 0.5
     min_face_px: Whole = Field(default=24, ge=8, le=4096)
+    threads: Whole = Field(default=1, ge=1, le=16)
 
 
 class ClassifierSettings(_Section):

@@ -28,8 +28,13 @@ class FaceDetector(Protocol):
         ...
 
 
-def load_detector(name_or_path: str, min_score: float) -> FaceDetector:
+def load_detector(name_or_path: str, min_score: float, threads: int = 1) -> FaceDetector:
     """Makes the detector of a bundled name, of a .tflite with its card, or of a YuNet .onnx.
+
+    Args:
+        name_or_path: which.
+        min_score: 0 to 1; what is below is not reported.
+        threads: that a .tflite network may use; OpenCV, which runs an .onnx, has its own.
 
     Raises:
         ModelError: the file is missing, damaged or of no known kind.
@@ -41,4 +46,4 @@ def load_detector(name_or_path: str, min_score: float) -> FaceDetector:
     if path.suffix == ".onnx":
         require_model_file(path)
         return YunetDetector(path, min_score)
-    return MaskAwareFaceDetector(find_model(name_or_path), min_score)
+    return MaskAwareFaceDetector(find_model(name_or_path), min_score, threads)

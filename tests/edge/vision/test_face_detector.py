@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge.assembly import load_detector_of
 from edge.errors import ModelError
+from edge.settings import DetectorSettings, Settings
 from edge.sources.demo import masked
 from edge.vision.cards import find_model
 from edge.vision.face_detector import Letterbox, MaskAwareFaceDetector
@@ -213,3 +215,16 @@ def test_a_profiler_that_holds_frames_disturbs_nothing(bundled: MaskAwareFaceDet
 
     assert found == [expected, expected]
     assert expected
+
+
+def test_more_threads_find_the_same_faces(bare_face: Image) -> None:
+    def tasks() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    one = load_detector_of(Settings(detector=DetectorSettings(threads=1)))
+    before = tasks()
+    three = load_detector_of(Settings(detector=DetectorSettings(threads=3)))
+
+    for picture in (bare_face, masked(bare_face)):
+        assert three.detect(picture) == one.detect(picture) != []
+    assert tasks() >= before + 2
