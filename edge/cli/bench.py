@@ -25,7 +25,7 @@ _ENDED_BY_SIGTERM = 128 + signal.SIGTERM
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @config_option
 def bench(image: Path | None, seconds: float, as_json: bool, config: Path | None) -> None:  # noqa: FBT001
-    """Measure this machine: stages in milliseconds, frames a second, memory, on one thread; a start of the daemon."""
+    """Measure this machine: stages in milliseconds, frames a second, memory; a start of the daemon."""
     import cv2
 
     from edge.bench import measure
@@ -33,11 +33,15 @@ def bench(image: Path | None, seconds: float, as_json: bool, config: Path | None
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_ENDED_BY_SIGTERM))  # not before the daemon that it has started
     cv2.setNumThreads(1)
-    measured = measure(load_settings(config), image, seconds, rss_mb)
+    settings = load_settings(config)
+    measured = measure(settings, image, seconds, rss_mb)
     if as_json:
         click.echo(json.dumps(measured.as_json()))
         return
-    click.echo(f"{measured.runtime}, one thread; {measured.picture}, {measured.faces} face(s)")
+    threads = (
+        "one thread" if settings.detector.threads == 1 else f"{settings.detector.threads} threads for the detector"
+    )
+    click.echo(f"{measured.runtime}, {threads}; {measured.picture}, {measured.faces} face(s)")
     click.echo(f"{'ms a call':<12}{'p50':>9}{'p95':>9}{'calls':>8}")
     for name, timing in measured.stages.items():
         click.echo(f"{name:<12}{timing.p50_ms:>9.2f}{timing.p95_ms:>9.2f}{timing.calls:>8}")

@@ -72,6 +72,14 @@ def test_bench_measures_every_stage() -> None:
     assert 20 < measured["rss_mb"] < 1000
 
 
+@pytest.mark.parametrize(("threads", "told"), [("1", ", one thread; "), ("2", ", 2 threads for the detector; ")])
+def test_bench_says_on_how_many_threads(threads: str, told: str) -> None:
+    done = maskgate("bench", "--seconds", "0.5", MASKGATE_DETECTOR__THREADS=threads)
+
+    assert done.returncode == 0
+    assert told in done.stdout.splitlines()[0]
+
+
 def test_bench_needs_a_picture_with_a_face(pictures: Path) -> None:
     done = maskgate("bench", "--seconds", "1", "--image", pictures / "nobody.jpg")
 
