@@ -109,11 +109,11 @@ class Outbox:
                 self._last_seq.write(self._seq)
             return numbered
 
-    def batch(self, after: int, limit: int) -> list[Stored]:
-        """The next messages with a `seq` above `after`, in order."""
+    def batch(self, after: int, limit: int, without: str = "") -> list[Stored]:
+        """The next messages with a `seq` above `after`, in order; those of one topic can be left out."""
         with self._lock:
             held = sum(seq > after for seq in self._confirmed)
-            found = self._ask(lambda: self._store.messages(after, limit + held))
+            found = self._ask(lambda: self._store.messages(after, limit + held, without))
             return [message for message in found if message.seq not in self._confirmed][:limit]
 
     def confirm(self, seqs: Sequence[int]) -> None:

@@ -191,10 +191,10 @@ class Store:
             (*file_key(file.source, file.claim), file.seq, file.failed, file.record, file.dropped),
         )
 
-    def messages(self, after: int, limit: int) -> list[Stored]:
-        """Of both databases, in order of `seq`."""
-        query = f"SELECT seq, topic, payload FROM {_BOTH} WHERE seq > ? ORDER BY seq LIMIT ?"
-        return [Stored(*row) for row in self._db.execute(query, (after, limit))]
+    def messages(self, after: int, limit: int, without: str) -> list[Stored]:
+        """Of both databases, in order of `seq`, but for one topic."""
+        query = f"SELECT seq, topic, payload FROM {_BOTH} WHERE seq > ? AND topic != ? ORDER BY seq LIMIT ?"
+        return [Stored(*row) for row in self._db.execute(query, (after, without, limit))]
 
     def waiting(self) -> tuple[int, float | None]:
         """How many messages there are in both databases, and the stamp of the oldest that has one."""

@@ -64,15 +64,18 @@ def listen(config: Path | None, as_json: bool, counts: bool) -> None:  # noqa: F
         receive(settings.mqtt, [events], _show_as_json if as_json else _show, stop.is_set)
         return
     heard = Heard()
-    with _live(lambda: as_table(heard), on=not as_json and sys.stdout.isatty()) as refresh:
+    try:
+        with _live(lambda: as_table(heard), on=not as_json and sys.stdout.isatty()) as refresh:
 
-        def ended() -> bool:
-            refresh()
-            return stop.is_set()
+            def ended() -> bool:
+                refresh()
+                return stop.is_set()
 
-        receive(settings.mqtt, [events, images], heard.take, ended)
-    for line in map(json.dumps, as_records(heard)) if as_json else [as_table(heard)]:
-        click.echo(line)
+            receive(settings.mqtt, [events, images], heard.take, ended)
+    finally:  # what was counted for weeks is told whatever ends it
+        if heard.devices() or stop.is_set():
+            for line in map(json.dumps, as_records(heard)) if as_json else [as_table(heard)]:
+                click.echo(line)
 
 
 def _show(_topic: str, payload: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """What a broker may hold of us: the topic, and the platform of each component under it."""
+    """What a broker may hold of us: the topic, the platform of each component under it, and topics of earlier names."""
 
     topic: str
     components: dict[str, str]
+    left: tuple[str, ...] = ()
 
 
 class Announcer:
@@ -38,28 +39,31 @@ class Announcer:
         self._birth_topic = birth_topic(settings)
         self._payload = discovery_payload(settings) if settings.homeassistant.discovery else None
         self._memory = Memory(settings.state_dir / "homeassistant.json", self._topic)
-        self._unconfirmed: set[int] = set()
+        self._unconfirmed: dict[int, str] = {}
+        """Topics of what was sent, by the number of the receipt."""
         self._refused = False
         self._due_again = False
 
     def begin(self, connection: Connection) -> None:
         """On every new connection: sends what there is to send, and asks to be told when Home Assistant starts."""
-        self._unconfirmed, self._refused, self._due_again = set(), False, False
+        self._unconfirmed, self._refused, self._due_again = {}, False, False
         before = self._memory.recall()
+        left = () if before is None else before.left
+        if before is not None and (self._payload is None or before.topic != self._topic):
+            left, before = (*left, before.topic), None
+        if self._payload is not None:
+            left = tuple(topic for topic in left if topic != self._topic)
+        for topic in left:
+            self._publish(connection, topic, "")
         if self._payload is None:
-            if before is not None:
-                self._publish(connection, before.topic, "")
             return
         now = Announced(self._topic, _platforms(self._payload))
-        if before is not None and before.topic != self._topic:
-            self._publish(connection, before.topic, "")
-            before = None
         gone = {
             key: platform
             for key, platform in (before.components if before else {}).items()
             if key not in now.components
         }
-        self._memory.keep(Announced(self._topic, {**gone, **now.components}))
+        self._memory.keep(Announced(self._topic, {**gone, **now.components}, left))
         if gone:
             farewell = {key: {"platform": platform} for key, platform in gone.items()}
             with_farewell = self._payload | {"components": farewell | self._payload["components"]}
@@ -81,15 +85,15 @@ class Announcer:
 
     def settles(self, receipt: Receipt) -> bool:
         """Whether a receipt is for one of our messages; the last of them tells that the broker has it all."""
-        if receipt.number not in self._unconfirmed:
+        topic = self._unconfirmed.pop(receipt.number, None)
+        if topic is None:
             return False
-        self._unconfirmed.discard(receipt.number)
         if receipt.refusal is not None:
             self._refused = True
             log.warning(
                 "the broker refuses Home Assistant discovery: %s; allow this user to write %s",
                 receipt.refusal,
-                self._topic,
+                topic,
             )
         elif not self._unconfirmed and not self._refused:
             self._memory.keep(None if self._payload is None else Announced(self._topic, _platforms(self._payload)))
@@ -101,7 +105,7 @@ class Announcer:
             log.error("the broker takes no packet as large as Home Assistant discovery: nothing appears there")
             self._refused = True
             return
-        self._unconfirmed.add(number)
+        self._unconfirmed[number] = topic
 
 
 class Memory:
@@ -130,7 +134,7 @@ class Memory:
                 self._path.unlink(missing_ok=True)
                 return
             draft = self._path.with_suffix(".part")
-            draft.write_text(json.dumps({"topic": announced.topic, "components": announced.components}))
+            draft.write_text(json.dumps(asdict(announced)))
             draft.replace(self._path)
         except OSError as error:
             log.warning("%s cannot be written: %s", self._path, error.strerror)
@@ -138,7 +142,8 @@ class Memory:
     def _read(self, topic: str) -> Announced | None:
         try:
             found = json.loads(self._path.read_text())
-            return Announced(str(found["topic"]), {str(key): str(value) for key, value in found["components"].items()})
+            components = {str(key): str(value) for key, value in found["components"].items()}
+            return Announced(str(found["topic"]), components, tuple(map(str, found.get("left", ()))))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -10,6 +10,7 @@ from edge.messages import SCHEMA_NAMES
 from edge.mqtt.connection import Receipt
 from edge.mqtt.topics import Topics
 from edge.outbox import Outbox
+from edge.outbox_rows import Stored
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,8 @@ CONFIRM_LIMIT_S = 30.0
 """A broker that answers but confirms nothing for this long is no better than one that is away."""
 POLL_S = 1.0
 THROTTLED_POLL_S = 0.05
+_TOPICS = ("event", "image")
+"""Of the messages in the outbox."""
 
 
 class Outlet(Protocol):
@@ -98,11 +101,14 @@ class Delivery:
         self.handed_over = 0
         """Messages of this connection, and how many of them have been answered; brokers answer in order."""
         self.answered = 0
-        self._in_flight: dict[int, int] = {}
+        self._in_flight: dict[int, tuple[int, str]] = {}
+        """The `seq` and topic of each message that is not answered yet, by the number of its receipt."""
         self._confirmed: list[int] = []
         self._refusal: str | None = None
+        self._refused: dict[str, float | None] = {}
+        """Topics that the broker refuses, and when each is tried again; None while that is under way."""
         self._resend_at: float | None = None
-        """When what is not confirmed is sent again: after a refusal, while nobody subscribes, once a disk is back."""
+        """When what is not confirmed is sent again: after a pause, while nobody subscribes, once a disk is back."""
         self._progress_at = now = clock()
         """When the broker last confirmed something, or had nothing to confirm."""
         self._quiet_until = now + REJOIN_PAUSE_S if after_outage else now
@@ -116,7 +122,7 @@ class Delivery:
     @property
     def unfinished(self) -> bool:
         """Something is sent and not confirmed, or still to be sent."""
-        return self.unanswered or bool(self._outbox.batch(self._sent, 1))
+        return self.unanswered or bool(self._next(1))
 
     @property
     def stuck(self) -> bool:
@@ -130,7 +136,7 @@ class Delivery:
             self._progress_at = self._clock()
         if self._refusal is not None:
             self._tell(f"the broker refuses our messages: {self._refusal}")
-            self._refusal, self._resend_at = None, self._clock() + REFUSED_PAUSE_S
+            self._refusal = None
         if self._waits_to_resend():
             return POLL_S
         if self._clock() < self._quiet_until:
@@ -147,22 +153,25 @@ class Delivery:
 
     def expect(self, number: int) -> None:
         """Counts a message that is not of the outbox among those that the broker has yet to confirm."""
-        self._in_flight[number] = 0
+        self._in_flight[number] = 0, ""
         self.handed_over += 1
 
     def take(self, receipt: Receipt) -> None:
         """What the broker says to a message."""
-        seq = self._in_flight.pop(receipt.number, None)
-        self.answered += seq is not None
+        self.answered += receipt.number in self._in_flight
+        seq, topic = self._in_flight.pop(receipt.number, (0, ""))
         self._progress_at = self._clock()
         if receipt.refusal is not None:
             self._refusal = receipt.refusal
+            if topic:
+                self._refused[topic] = self._clock() + REFUSED_PAUSE_S
         elif seq and not receipt.heard and self._awaits_listeners():
             self._resend_at = self._clock() + REJOIN_RETRY_S
         elif seq:
             self._confirmed.append(seq)
             self._listeners_awaited_until = self._clock()
-            if self._resend_at is None:
+            self._refused.pop(topic, None)
+            if self._resend_at is None and not self._refused:
                 self._tell(None)
 
     def settle(self) -> None:
@@ -172,7 +181,7 @@ class Delivery:
             self._confirmed = []
 
     def _send(self, most: int) -> None:
-        for message in self._outbox.batch(self._sent, most):
+        for message in self._next(most):
             self._sent = message.seq
             topic, schema = self._topics.of(message.topic), SCHEMA_NAMES[message.topic]
             number = self._outlet.publish(topic, message.payload, schema=schema)
@@ -180,14 +189,22 @@ class Delivery:
                 log.error("message %d is larger than the broker takes, and dropped", message.seq)
                 self._outbox.drop(message.seq)
                 continue
-            self._in_flight[number] = message.seq
+            self._in_flight[number] = message.seq, message.topic
             self.handed_over += 1
             self._allowance.spend()
+
+    def _next(self, most: int) -> list[Stored]:
+        """What may go out now: a topic that is refused keeps the other one from nothing."""
+        held = [topic for topic, again_at in self._refused.items() if again_at is not None]
+        return self._outbox.batch(self._sent, most, *held) if len(held) < len(_TOPICS) else []
 
     def _waits_to_resend(self) -> bool:
         """Begins again with what is not confirmed, if it is time for that; whether it is yet to come."""
         if self._outbox.taken_up != self._taken_up:  # and may hold older messages than have gone out meanwhile
             self._taken_up, self._resend_at = self._outbox.taken_up, self._clock()
+        for topic, again_at in self._refused.items():
+            if again_at is not None and again_at <= self._clock():
+                self._refused[topic], self._resend_at = None, self._clock()
         if self._resend_at is None:
             return False
         if self._clock() < self._resend_at or self._in_flight:

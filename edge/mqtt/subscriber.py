@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection
 
 from edge.backoff import Backoff
-from edge.errors import UnavailableError
+from edge.errors import ConfigError, UnavailableError
 from edge.mqtt.connection import Connection
 from edge.mqtt.versions import connect
 from edge.settings import MqttSettings
@@ -48,10 +48,10 @@ def receive(
     while not ended():
         try:
             connection = connect(settings.protocol, open_with)
-        except UnavailableError:
+        except (UnavailableError, ConfigError) as error:  # the latter while certificate files are renewed
             if ended():
                 return
-            if give_up_at is not None and time.monotonic() >= give_up_at:
+            if give_up_at is not None and (isinstance(error, ConfigError) or time.monotonic() >= give_up_at):
                 raise
             _wait(backoff.wait(), ended)
             continue

@@ -62,12 +62,27 @@ def test_a_gap_is_a_loss_until_it_is_filled(seqs: tuple[int, ...], lost: int) ->
     assert numbered(*seqs).lost == lost
 
 
+def test_what_is_sent_again_from_before_the_first_that_was_heard_is_no_loss() -> None:
+    numbering = Numbering()
+    for seq in (100, *range(95, 103)):
+        numbering.is_new(f"id {seq}", seq)
+
+    assert (numbering.lost, numbering.doubles) == (0, 1)
+
+
+def test_what_comes_again_after_a_power_cut_is_counted_once() -> None:
+    numbering = Numbering()
+    new = sum(numbering.is_new(f"id {seq}", seq) for seq in (*range(1, 1001), *range(401, 1003)))
+
+    assert (new, numbering.lost, numbering.doubles) == (1002, 0, 600)
+
+
 def test_a_long_run_takes_bounded_memory() -> None:
     numbering = numbered(*range(1, 20_001, 2))
 
     assert numbering.lost == 9_999
     assert len(numbering._gaps) <= 1000
-    assert len(numbering._ids) <= 256
+    assert len(numbering._ids) <= 1024
 
 
 def test_image_records_fill_the_numbering_and_are_no_verdicts() -> None:

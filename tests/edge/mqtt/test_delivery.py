@@ -25,7 +25,7 @@ from edge.mqtt.delivery import (
 from edge.mqtt.topics import Topics
 from edge.outbox import Entry, Outbox
 from edge.outbox_store import Store
-from support.messages import an_event
+from support.messages import an_event, an_image_record
 
 
 @dataclass
@@ -156,6 +156,45 @@ def test_after_a_refusal_the_same_messages_go_out_again_in_order_once_the_pause_
     bench.after(0)
     assert bench.left == 0
     assert bench.problems[-1] is None
+
+
+class WithoutImages(Broker):
+    """Refuses what is no event; says whose number is whose."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refuses = True
+        self.topics: dict[int, str] = {}
+
+    def publish(self, topic: str, payload: str, qos: int = 1, *, retain: bool = False, schema: str = "") -> int | None:
+        assert schema == f"maskgate.{topic.rsplit('/', 1)[1]}/1"
+        number = super().publish("maskgate/door/event", payload, qos, retain=retain, schema="maskgate.event/1")
+        assert number is not None
+        self.topics[number] = topic
+        return number
+
+
+def test_a_topic_that_is_refused_keeps_the_other_one_from_nothing(make_bench: Callable[..., Bench]) -> None:
+    broker = WithoutImages()
+    bench = make_bench(broker)
+    bench.outbox.add([Entry((an_image_record(f"{number}.jpg"),)) for number in range(25)], 1000.0)
+    told = []
+    for _ in range(20):  # a minute of verdicts
+        bench.add(1)
+        for _ in range(6):
+            bench.after(0.5)
+            while broker.sent:
+                is_image = broker.topics[broker.sent[0]].endswith("/image")
+                bench.answer(refusal="Not authorized" if is_image and broker.refuses else None)
+            told.append(bench.problems[-1])
+    assert bench.left == 25, "every event has gone out, and no record is lost"
+    assert set(told[2:]) == {"the broker refuses our messages: Not authorized"}, "and nothing flaps"
+
+    broker.refuses = False
+    for _ in range(20):
+        bench.after(0.5)
+        bench.answer(len(broker.sent))
+    assert (bench.left, bench.problems[-1]) == (0, None)
 
 
 def test_after_an_outage_subscribers_get_time_to_return(rejoining: Bench) -> None:
