@@ -35,6 +35,7 @@ def receive(
 
     Raises:
         UnavailableError: the broker was not there at the start, or refuses a subscription.
+        ConfigError: a certificate file is wrong at the start; later it may be renewed just then.
     """
     name = f"maskgate-listen-{secrets.token_hex(4)}"
 
