@@ -16,7 +16,7 @@ from edge.mqtt.embedded import EMBEDDED, EmbeddedBroker, embedded_broker_setting
 from edge.mqtt.tls import tls_context
 from edge.mqtt.versions import connect
 from edge.paths import dangling
-from edge.settings import CameraSource, FolderSource, MqttSettings, Settings, WebSettings
+from edge.settings import DONE, FAILED, PROCESSING, CameraSource, FolderSource, MqttSettings, Settings, WebSettings
 from edge.settings.needs import LOOPBACK, contradictions
 from edge.sources.capture import open_capture
 from edge.sources.demo import masked, portrait
@@ -173,6 +173,11 @@ def _first_frame(source: CameraSource) -> str:
 
 
 def _usable_folder(source: FolderSource) -> str:
+    for folder in (source.path, *(source.path / name for name in (PROCESSING, DONE, FAILED))):
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"{folder} is no folder")
+        if link := dangling(folder):
+            raise UnavailableError(f"{folder}: {link} is a link to a folder that is not there")
     return _writable(source.path)
 
 

@@ -45,7 +45,7 @@ from edge.vision.geometry import Box, Image
 
 log = logging.getLogger(__name__)
 
-_LONGEST_PAUSE_S = 0.5 - 0.01
+_LONGEST_PAUSE_S = 0.5 + 0.01
 """Between two frames that are kept, however hot it is: at fewer than two a second, people who walk by are lost."""
 _BLIND_AFTER_S = 1.0
 """Between two turns of a lane, of which there are many a second: all wait for one at work on a large picture."""
@@ -118,7 +118,7 @@ class CameraLane:
         self.analysed = 0
         self._heat = heat
         self._passed_over = 0
-        self._kept_at = float("-inf")
+        self._kept_at = self._came_at = float("-inf")
         self._stepped_at = float("inf")
         self._camera = camera
         self._analyzer = analyzer
@@ -142,7 +142,8 @@ class CameraLane:
             return False
         self._heat.check()
         self._passed_over = (self._passed_over + 1) % self._heat.one_in
-        if self._passed_over and frame.at - self._kept_at < _LONGEST_PAUSE_S:
+        next_at, self._came_at = 2 * frame.at - self._came_at, frame.at
+        if self._passed_over and next_at - self._kept_at <= _LONGEST_PAUSE_S:
             return True
         self._passed_over, self._kept_at = 0, frame.at
         try:

@@ -91,6 +91,7 @@ class Track:
         self._looks = 0
         self._look_at = at
         self._agreeing = 0
+        self._contradicted_at = at
         self._no_face = False
 
     @property
@@ -144,6 +145,8 @@ class Track:
     def look(self, face: Face | None, at: float, rule: DecisionRule) -> None:
         """Takes what a classification of it said; None for no face."""
         self._looks += 1
+        if self.said is not None and at - self._contradicted_at > rule.forget_after_s:
+            self._ballot = Ballot(since=at)  # a doubt that nothing has nourished for so long is none
         self._no_face = face is None
         if face is None:
             self._look_at = at + (_LOOK_AGAIN_S if self._looks > _EAGER_LOOKS else 0.0)
@@ -170,7 +173,7 @@ class Track:
                 self._look_at = at + _LOOK_AGAIN_S
                 return
         elif face.label is not Label.UNCERTAIN:
-            self._agreeing = 0
+            self._agreeing, self._contradicted_at = 0, at
             if not in_doubt:
                 self._ballot = Ballot(since=at)
                 in_doubt = True
@@ -187,7 +190,7 @@ class Track:
         label = self._ballot.sure_winner(rule)
         if label is None or label is self.said:
             return None
-        if self.said is not None and (self._agreeing or at - self._ballot.since < self._hold_s(rule)):
+        if self.said is not None and (self._contradicted_at != at or at - self._ballot.since < self._hold_s(rule)):
             return None
         return self._say(label, self._face, at)
 

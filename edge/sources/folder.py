@@ -75,7 +75,7 @@ class Folder:
         try:
             self.recover(finished())
         except (FileExistsError, NotADirectoryError) as error:
-            raise ConfigError(f"sources: {self.name}: {self._inbox} cannot be used: {error.strerror}") from error
+            raise ConfigError(f"sources: {self.name}: {error.filename} cannot be used: {error.strerror}") from error
         except OSError as error:
             self._finished = finished
             self._fail(error)

@@ -383,6 +383,21 @@ def test_a_link_to_a_folder_that_is_not_there_is_what_check_says_it_is(tmp_path:
     assert f"source inbox: {tmp_path}/inbox: {tmp_path}/inbox is a link to a folder that is not there" in checked.stdout
 
 
+@pytest.mark.parametrize("name", [".processing", "done", "failed"])
+def test_a_file_in_the_way_of_a_watched_folder_is_named_by_check_as_by_run(tmp_path: Path, name: str) -> None:
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / name).touch()
+    config = tmp_path / "maskgate.toml"
+    inbox = f"[[sources]]\nname = 'inbox'\nkind = 'folder'\npath = '{tmp_path}/inbox'"
+    config.write_text(f"state_dir = '{tmp_path}'\n{inbox}\n[mqtt]\nhost = ''")
+
+    checked, run = maskgate("check", "--config", config), maskgate("run", "--config", config)
+
+    assert (checked.returncode, run.returncode) == (78, 78)
+    assert f"failed  source inbox: {tmp_path}/inbox/{name} is no folder" in checked.stdout
+    assert f"sources: inbox: {tmp_path}/inbox/{name} cannot be used: " in run.stderr
+
+
 def test_debug_shows_the_traceback_of_an_internal_error() -> None:
     arguments = ["maskgate", "--debug", "schema"]
     code = f"import sys, edge.asyncapi as a; a.asyncapi_document = None; sys.argv = {arguments}; "

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import pytest
+
 from edge.people import DecisionRule, People
 from edge.vision.analyzer import Face
 from edge.vision.classifier import Label
@@ -174,6 +176,30 @@ def test_a_hand_before_the_mouth_for_a_second_changes_nothing() -> None:
     scene = [*[[face("no_mask")]] * 10, *[[face("mask")]] * 12, *[[face("no_mask")]] * 30]
 
     assert labels(scene) == [Label.NO_MASK]
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        pytest.param([face("mask", too_small=True)], id="too small"),
+        pytest.param([face("uncertain")], id="undecided"),
+        pytest.param([], id="out of sight"),
+    ],
+)
+def test_half_a_second_that_nothing_bears_out_changes_nothing(then: list[Face]) -> None:
+    masked, bare = [[face("mask")]], [[face("no_mask")]]
+
+    assert labels([*masked * 50, *bare * 5, *[then] * 17, [face("uncertain")], *masked * 30]) == [Label.MASK]
+    assert labels([*masked * 50, *bare * 5, *[then] * 5, *bare * 30]) == [Label.MASK, Label.NO_MASK]
+
+
+def test_a_doubt_that_nothing_nourishes_ends() -> None:
+    people, restless = People(RULE, "boot"), 0
+    for number in range(600):
+        label = "mask" if number < 50 else "no_mask" if number < 56 else "uncertain"
+        assert len(update(people, [face(label)], number * FRAME_S)) == (number == 2)
+        restless += people.restless
+    assert restless < 60
 
 
 def test_sharp_large_faces_outvote_small_and_blurred_ones() -> None:
