@@ -42,8 +42,14 @@ class JsonLinesSink:
         self._file.write(record.to_json() + "\n")
 
 
+_BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
 class CsvSink:
-    """One row a face; a picture without a face has one row whose face columns are empty."""
+    """One row a face; a picture without a face has one row whose face columns are empty.
+
+    A name that a spreadsheet would take for a formula has `./` before it: the same file, and no formula.
+    """
 
     def __init__(self, file: TextIO) -> None:
         self._writer = csv.DictWriter(file, CSV_COLUMNS, restval="")
@@ -51,7 +57,7 @@ class CsvSink:
 
     def write(self, record: ImageRecord) -> None:
         of_image = {
-            "path": record.path,
+            "path": f"./{record.path}" if record.path.startswith(_BEGINS_A_FORMULA) else record.path,
             "image_width": record.width,
             "image_height": record.height,
             "summary": record.summary,

@@ -53,6 +53,8 @@ class People:
         self._excused_s = 0.0
         found = distinct(found)
         known = list(self._tracks)
+        for track in known:
+            track.motion.refit(frame)
         owners = join([track.motion for track in known], [detection.box for detection in found], at, before)
         for index, detection in enumerate(found):
             track = known[owners[index]] if index in owners else self._begin(detection.box, at, frame)

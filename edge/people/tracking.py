@@ -74,6 +74,15 @@ class Motion:
         ):
             self._farthest_out = self._reach_in(box, edge), at
 
+    def refit(self, frame: Size) -> None:
+        """A camera that was away for a moment may come back with frames of another size: the same place in them."""
+        if frame == self._frame:
+            return
+        across, down = frame[0] / self._frame[0], frame[1] / self._frame[1]
+        x, y, width, height = self.box.x * across, self.box.y * down, self.box.width * across, self.box.height * down
+        self.box = Box(round(x), round(y), max(1, round(width)), max(1, round(height)))
+        self._frame, self._velocity, self._farthest_out = frame, None, None
+
     def rest(self, at: float) -> None:
         """It has not moved, so it is not leaving either."""
         self.seen_at, self._velocity, self._farthest_out = at, (0.0, 0.0), None

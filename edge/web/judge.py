@@ -75,7 +75,9 @@ class Judge:
                 answer.set_exception(error)
             stop.wait(min(self._clock() - began, _LONGEST_REST_S))
         while not self._asked.empty():
-            self._asked.get_nowait()[1].set_exception(BusyError("the device is stopping"))
+            _, answer = self._asked.get_nowait()
+            if answer.set_running_or_notify_cancel():
+                answer.set_exception(BusyError("the device is stopping"))
 
     def _look(self, vision: Vision, data: bytes, began: float) -> ImageRecord:
         try:

@@ -16,10 +16,12 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from edge.messages import json_schema
+from edge.messages import failed_image_record, json_schema
 from edge.plain import plain
+from edge.sinks import CsvSink
 from support.components import eventually, require, require_program
 from support.daemon import ENVIRONMENT, ended, maskgate
+from support.messages import MODELS
 
 
 def records(output: str) -> list[dict[str, object]]:
@@ -44,6 +46,16 @@ def test_all_good_ends_with_0(pictures: Path) -> None:
 
     assert done.returncode == 0
     assert len(records(done.stdout)) == 2
+
+
+@pytest.mark.parametrize("name", ["=1+cmd.jpg", "+1.jpg", "-1.jpg", "@a.jpg", "\ta.jpg", "plain=.jpg", "a/=b.jpg"])
+def test_no_name_in_csv_is_a_formula_of_a_spreadsheet(name: str) -> None:
+    table = io.StringIO()
+
+    CsvSink(table).write(failed_image_record(name, "the file is empty", 0.1, MODELS))
+
+    (row,) = csv.DictReader(io.StringIO(table.getvalue()))
+    assert row["path"] == (f"./{name}" if name[0] in "=+-@\t" else name)
 
 
 def test_csv_has_a_row_a_face_and_a_row_for_a_picture_without(pictures: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from edge.vision.analyzer import Face
 from edge.vision.classifier import Label
 from edge.vision.detector import Detection
 from support.faces import face
-from support.people import FRAME, FRAME_S, RULE, labels, nobody, update, verdicts
+from support.people import FRAME, FRAME_S, RULE, judge_of, labels, nobody, update, verdicts
 
 
 def test_a_person_who_stays_yields_one_verdict_as_soon_as_it_is_sure() -> None:
@@ -72,6 +72,18 @@ def test_excuses_without_a_look_between_them_add_up() -> None:
         rounds += 1
         people.excuse(1.1)
         assert rounds < 20
+
+
+def test_a_camera_that_comes_back_with_smaller_frames_shows_the_same_person() -> None:
+    people, said = People(RULE, "boot"), []
+    for number in range(40):
+        large = number < 10
+        seen = face("mask", x=1000, y=300, size=120) if large else face("mask", x=500, y=150, size=60)
+        at = number * FRAME_S + (0 if large else 1.0)
+        said += people.update([Detection(seen.box, 0.9)], at, (1280, 720) if large else (640, 360), judge_of([seen]))
+
+    assert [verdict.label for verdict in said] == [Label.MASK]
+    assert people.tracks()[0].box == face(x=500, y=150, size=60).box
 
 
 def test_who_comes_back_after_being_forgotten_is_another_person() -> None:

@@ -139,6 +139,21 @@ def test_who_waits_when_the_device_stops_is_told() -> None:
             waiting.result(10)
 
 
+def test_who_has_gone_before_the_device_stops_ends_nothing() -> None:
+    release, analyses = threading.Event(), threading.Semaphore(0)
+    judge = Judge(lambda: held(release, analyses))
+    with Worker("judge", judge.run, 10) as worker:
+        judge.ask(A_PICTURE)
+        assert analyses.acquire(timeout=10)
+        gone, waiting = judge.ask(A_PICTURE), judge.ask(A_PICTURE)
+        assert gone.cancel()
+        worker.ask_to_stop()
+        release.set()
+        with pytest.raises(BusyError, match="stopping"):
+            waiting.result(10)
+    assert worker.died_of is None
+
+
 def test_models_that_are_gone_are_a_visitors_disappointment_and_not_the_daemons_end() -> None:
     def gone() -> Vision:
         raise ModelError("no model file at x.tflite")
