@@ -15,7 +15,7 @@ from edge.mqtt.connection import Connection
 from edge.mqtt.embedded import EMBEDDED, EmbeddedBroker, embedded_broker_settings, take_broker_port
 from edge.mqtt.tls import tls_context
 from edge.mqtt.versions import connect
-from edge.paths import dangling
+from edge.paths import require_end
 from edge.settings import DONE, FAILED, PROCESSING, CameraSource, FolderSource, MqttSettings, Settings, WebSettings
 from edge.settings.needs import LOOPBACK, contradictions
 from edge.sources.capture import open_capture
@@ -151,8 +151,7 @@ def _is_served(web: WebSettings) -> bool:
 
 
 def _writable(folder: Path) -> str:
-    if link := dangling(folder):
-        raise UnavailableError(f"{folder}: {link} is a link to a folder that is not there")
+    require_end(folder)
     nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise UnavailableError(f"{folder}: {nearest} cannot be written to")
@@ -176,8 +175,7 @@ def _usable_folder(source: FolderSource) -> str:
     for folder in (source.path, *(source.path / name for name in (PROCESSING, DONE, FAILED))):
         if folder.exists() and not folder.is_dir():
             raise ConfigError(f"{folder} is no folder")
-        if link := dangling(folder):
-            raise UnavailableError(f"{folder}: {link} is a link to a folder that is not there")
+        require_end(folder)
     return _writable(source.path)
 
 

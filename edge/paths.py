@@ -41,13 +41,16 @@ def make_folder(path: Path, *, parents: bool = False) -> None:
     try:
         path.mkdir(parents=parents, exist_ok=True)
     except FileExistsError:
-        link = dangling(path)
-        if link is None:
-            raise
-        raise FileNotFoundError(errno.ENOENT, f"{link} is a link to a folder that is not there", str(path)) from None
+        require_end(path)
+        raise
 
 
-def dangling(path: Path) -> Path | None:
-    """The link that keeps a path from being made: it, or the nearest thing above it that is there, leads nowhere."""
+def require_end(path: Path) -> None:
+    """Refuses a path that cannot be made, for it or the nearest thing above it that is there is a link to nowhere.
+
+    Raises:
+        FileNotFoundError: which link that is.
+    """
     nearest = next(above for above in (path, *path.absolute().parents) if os.path.lexists(above))
-    return None if nearest.exists() else nearest
+    if not os.path.exists(nearest):  # noqa: PTH110
+        raise FileNotFoundError(errno.ENOENT, f"{nearest} is a link to a folder that is not there", str(path))

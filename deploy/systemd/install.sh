@@ -282,17 +282,13 @@ check_release() { # RELEASE
     return 1
 }
 
-password_is_new() { [[ -f $password && ! -f $password_dropin ]]; }
-
 # Before anything that runs is touched.
 try_release() {
-    [[ -n $unfinished ]] || password_is_new || return 0
+    [[ -n $unfinished ]] || return 0
     check_release "$release" || {
         cat "$work/check" >&2
-        [[ -n $unfinished ]] || give_up "with $password it cannot run, for the reason above; what runs was not touched"
         give_up 'the new release cannot run here, for the reason above; what runs was not touched'
     }
-    [[ -n $unfinished ]] || return 0
     sync -f "$release" # or a power cut could leave a complete release of empty files
     touch "$release/complete"
     unfinished=''
@@ -315,6 +311,14 @@ put() { # SOURCE TARGET: copies what differs
 
 password_setting() { # what the unit needs for it, or nothing
     [[ ! -f $password ]] || printf '[Service]\nLoadCredential=mqtt__password:%s\n' "$password"
+}
+
+try_password() {
+    [[ -f $password && ! -f $password_dropin ]] || return 0
+    check_release "$release" || {
+        cat "$work/check" >&2
+        give_up "with $password it cannot run, for the reason above; what runs was not touched"
+    }
 }
 
 install_password() {
@@ -434,6 +438,7 @@ main() {
     install_release
     install_configuration
     try_release
+    try_password
     install_password
     activate
     link_command

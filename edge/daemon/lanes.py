@@ -142,6 +142,7 @@ class CameraLane:
             return False
         self._heat.check()
         self._passed_over = (self._passed_over + 1) % self._heat.one_in
+        # The next one will come after as long a time as this one.
         next_at, self._came_at = 2 * frame.at - self._came_at, frame.at
         if self._passed_over and next_at - self._kept_at <= _LONGEST_PAUSE_S:
             return True

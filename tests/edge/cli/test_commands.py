@@ -15,7 +15,7 @@ import pytest
 from edge import __version__
 from edge.checks import run_checks
 from edge.cli.listen import event_line
-from edge.cli.run import _PAUSE_S
+from edge.daemon.service import PAUSE_S
 from edge.daemon.worker import Worker
 from edge.errors import ModelError
 from edge.mqtt.embedded import EmbeddedBroker
@@ -330,7 +330,7 @@ def test_what_is_missing_is_not_tried_again_all_the_time_under_systemd(tmp_path:
         done = maskgate("run", "--config", config, NOTIFY_SOCKET=systemd.address)
 
     assert done.returncode == 69
-    assert time.monotonic() - began > _PAUSE_S
+    assert time.monotonic() - began > PAUSE_S
     assert any(line.startswith("STATUS=state_dir: ") for line in systemd.received())
 
 

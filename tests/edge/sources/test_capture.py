@@ -173,7 +173,7 @@ def test_an_empty_buffer_is_a_frame_that_cannot_be_decoded(
 
 
 class Webcam:
-    """An open V4L2 device of 640 x 480 pixels that has other sizes, too: width and height count once both are set."""
+    """An open V4L2 device, which keeps what it is set to."""
 
     opened: list[Webcam]
 
