@@ -28,6 +28,8 @@ STATUS_EVERY_S = 60.0
 _TICK_S = 0.25
 # Together under the 5 s that a stop may take. A source may hang in its driver; it has its time while the others stop.
 _STOP_PIPELINE_S, _STOP_RECORDER_S, _STOP_PUBLISHER_S, _STOP_BROKER_S = 1.0, 0.5, 2.8, 0.3
+_STOP_RECORDER_LAST_S = _STOP_RECORDER_S + _STOP_PUBLISHER_S + _STOP_BROKER_S
+"""What these leave is the recorder's, whose disk may be slow."""
 _STOP_SOURCE_S = 0.3
 _STOP_PAGE_S = 0.5
 """Asked first, with the sources, and so waited for while the others stop."""
@@ -146,6 +148,8 @@ class Daemon:
         self._stop("judge", lambda: None)
         for source in self._sources:
             source.join()
+        if "recorder" in self._inner:
+            self._inner["recorder"].join(_STOP_RECORDER_LAST_S)
         parts.close()
 
     def _stop(self, name: str, wake: Callable[[], None]) -> None:

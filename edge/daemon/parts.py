@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,11 +54,11 @@ class Parts:
     history: History
     views: Views
     models: tuple[ModelFile, ...]
-    state_lock: int
+    held: ExitStack
+    """What others cannot have meanwhile: the state directory, the outbox in it, and the folders."""
 
     def close(self) -> None:
-        self.outbox.close()
-        os.close(self.state_lock)
+        self.held.close()
 
 
 def assemble(settings: Settings, clock: Clock) -> Parts:
@@ -73,14 +74,21 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
     if settings.web.enabled:
         require_extra()
     vision = Vision.load(settings)
-    state_lock = _claim_state_dir(settings.state_dir)
+    with ExitStack() as held:
+        return _wire(settings, clock, vision, held)
+
+
+def _wire(settings: Settings, clock: Clock, vision: Vision, held: ExitStack) -> Parts:
+    """The parts take over what is `held` when all of them are there; until then it is given back with an error."""
+    held.callback(os.close, _claim_state_dir(settings.state_dir))
     limits = settings.outbox
     outbox = Outbox(settings.state_dir / "outbox.sqlite3", limits.max_messages, limits.max_age_h * _SECONDS_AN_HOUR)
+    held.callback(outbox.close)
     views = Views()
     heat = Heat(settings.thermal.limit_c, temperature_c, clock.monotonic)
     publisher = _publisher(settings, outbox, views)
     cameras = [Camera(source, clock.monotonic) for source in settings.sources if isinstance(source, CameraSource)]
-    folders = [_folder(source, clock, outbox) for source in settings.sources if isinstance(source, FolderSource)]
+    folders = [_folder(source, clock, outbox, held) for source in settings.sources if isinstance(source, FolderSource)]
     recorder = Recorder(outbox, publisher, {folder.name: folder for folder in folders}, clock)
     tally, history = Tally(clock.now), History()
     context = Context(
@@ -106,7 +114,7 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
         history=history,
         views=views,
         models=vision.files,
-        state_lock=state_lock,
+        held=held.pop_all(),
     )
 
 
@@ -156,7 +164,8 @@ def _snapshots(settings: Settings, views: Views, topics: Topics) -> Snapshots | 
     return Snapshots(mode, cameras, views, topics, with_uncertain=settings.decision.publish_uncertain)
 
 
-def _folder(settings: FolderSource, clock: Clock, outbox: Outbox) -> Folder:
+def _folder(settings: FolderSource, clock: Clock, outbox: Outbox, held: ExitStack) -> Folder:
     folder = Folder(settings, clock.monotonic)
+    held.callback(folder.close)
     folder.begin(lambda: frozenset(file.claim for file in outbox.files(settings.name)))
     return folder

@@ -46,7 +46,8 @@ class Worker:
             self._asked_at = time.monotonic()
         self._stop.set()
 
-    def join(self) -> None:
-        """Waits for its end, but not longer than its limit: it may hang in a driver."""
+    def join(self, limit_s: float | None = None) -> None:
+        """Waits for its end, but not longer than its limit, or this one: it may hang in a driver."""
         asked_at = time.monotonic() if self._asked_at is None else self._asked_at
-        self._thread.join(max(0.0, asked_at + self._stop_limit_s - time.monotonic()))
+        limit_s = self._stop_limit_s if limit_s is None else limit_s
+        self._thread.join(max(0.0, asked_at + limit_s - time.monotonic()))

@@ -25,6 +25,7 @@ from edge.outbox import Outbox
 from edge.settings import CameraSource, DecisionSettings, FolderSource, MqttSettings, Settings
 from edge.sources.demo import DemoCapture
 from edge.sources.folder import MAX_ATTEMPTS
+from edge.sources.ownership import Ownership
 from edge.vision.analyzer import Analyzer
 from edge.vision.detector import Detection
 from edge.vision.geometry import Image
@@ -47,6 +48,11 @@ def at_work(daemon: Daemon) -> Iterator[Worker]:
     with Worker("daemon", daemon.run, 10) as worker:
         yield worker
         worker.ask_to_stop()
+
+
+def is_over() -> bool:
+    """Whether an earlier daemon's threads have ended: if the disk is too slow, the end of the process is theirs."""
+    return not {"recorder", "source inbox"} & {thread.name for thread in threading.enumerate()}
 
 
 @pytest.fixture
@@ -103,6 +109,22 @@ def test_the_watchdog_starves_when_analysis_hangs_and_a_stop_still_ends(
         let_go.set()
 
 
+def test_what_a_slow_disk_takes_at_the_end_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_the_end = Outbox.checkpoint
+    written = threading.Event()
+
+    def slowly(outbox: Outbox) -> None:
+        time.sleep(1)
+        at_the_end(outbox)
+        written.set()
+
+    monkeypatch.setattr(Outbox, "checkpoint", slowly)
+    with at_work(Daemon(settings(tmp_path))):
+        pass
+
+    assert written.is_set()
+
+
 @pytest.mark.parametrize("victim", ["pipeline", "recorder", "source door"])
 def test_a_thread_that_dies_ends_the_daemon_with_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victim: str
@@ -135,12 +157,26 @@ def test_a_picture_on_which_a_thread_dies_is_given_up(
     for _ in range(MAX_ATTEMPTS):
         with pytest.raises(MaskgateError, match="the pipeline thread died"):
             Daemon(with_an_inbox(tmp_path)).run(threading.Event())
+        eventually(is_over)
 
     with at_work(Daemon(with_an_inbox(tmp_path))):
         record = tmp_path / "inbox" / "failed" / "a.jpg.json"
         eventually(record.exists)
 
     assert "the program ended 4 times" in record.read_text()
+
+
+def test_a_start_that_is_broken_off_leaves_to_others_what_it_had(tmp_path: Path) -> None:
+    inboxes = tuple(FolderSource(kind="folder", name=name, path=tmp_path / name) for name in ("inbox", "other"))
+    both = settings(tmp_path).model_copy(update={"sources": inboxes})
+    Daemon(both)._parts.close()
+    other = Ownership()
+    other.take(tmp_path / "other" / ".processing")
+    with pytest.raises(UnavailableError, match="other is in use by another maskgate"):
+        Daemon(both)
+    other.give_back()
+
+    Daemon(both)._parts.close()
 
 
 def test_a_recorded_file_keeps_its_claim_over_an_orderly_stop(tmp_path: Path, bare_face: Image) -> None:
@@ -151,6 +187,7 @@ def test_a_recorded_file_keeps_its_claim_over_an_orderly_stop(tmp_path: Path, ba
         with at_work(Daemon(with_an_inbox(tmp_path, "delete"))):
             eventually(lambda: produced(tmp_path))
             eventually((processing / ".0.1~a.jpg").exists)
+        eventually(is_over)
 
     assert [path.name for path in processing.iterdir()] == [".0.1~a.jpg"]
     assert [message["path"] for message in produced(tmp_path) if "path" in message] == ["a.jpg"]
