@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 
 from edge.vision.geometry import overlaps
 from train.detector.boxes import BARE, Boxes, sizes
-from train.detector.scene import FACE, MIN_FACE, Scene
+from train.detector.scene import FACE, IGNORE, MIN_FACE, Scene, at_middles
 
 if TYPE_CHECKING:
     from edge.vision.geometry import Image
 
 _HAIR: Final = 0.22
 """How far beyond the box the oval of a pasted face reaches, as a share of the box."""
+
+_MOST_HIDDEN: Final = 0.6
+"""Share of a face under what is pasted before it, beyond which it is not asked for any more."""
 
 _TONE_STRENGTH: Final = 0.6
 _TONE_LIMITS: Final = (0.5, 1.7)
@@ -72,7 +75,8 @@ def oval(shape: tuple[int, int], box: NDArray[np.float32]) -> NDArray[np.uint8]:
     height, width = shape
     y, x = np.ogrid[:height, :width]
     half_x, half_y = box[2] / 2 * (1 + _HAIR), box[3] / 2 * (1 + _HAIR)
-    radius = np.sqrt(((x - box[0] - box[2] / 2) / half_x) ** 2 + ((y - box[1] - box[3] / 2) / half_y) ** 2)
+    across, down = x + 0.5 - box[0] - box[2] / 2, y + 0.5 - box[1] - box[3] / 2
+    radius = np.sqrt((across / half_x) ** 2 + (down / half_y) ** 2)
     return np.asarray(np.clip((1.08 - radius) / 0.16, 0, 1) * 255, np.uint8)
 
 
@@ -106,7 +110,7 @@ def paste(scene: Scene, cutout: Cutout, place: Place, tone: NDArray[np.float32] 
     right, bottom = np.clip(np.ceil(corners.max(axis=0)), 0, (width, height)).astype(int)
     if right - left < 2 or bottom - top < 2:
         return scene
-    matrix = np.column_stack([turn, shift - (left, top)])
+    matrix = at_middles(np.column_stack([turn, shift - (left, top)]))
     area = (int(right - left), int(bottom - top))
     laid = cv2.warpAffine(pixels, matrix, area, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     weight = cv2.warpAffine(alpha, matrix, area)[..., None].astype(np.float32) / 255
@@ -115,8 +119,10 @@ def paste(scene: Scene, cutout: Cutout, place: Place, tone: NDArray[np.float32] 
     out = scene.pixels.copy()
     part = out[top:bottom, left:right]
     part[:] = np.clip(part + (laid - part) * weight, 0, 255).astype(np.uint8)
+    hidden = _hidden(scene, weight[..., 0] > 0.5, (int(left), int(top)))
+    roles = np.where((scene.roles == FACE) & (hidden > _MOST_HIDDEN), IGNORE, scene.roles)
     if cutout.kind is None:
-        return Scene(out, scene.boxes, scene.roles, scene.kinds)
+        return Scene(out, scene.boxes, roles, scene.kinds)
     extent = scale * np.array(
         [
             math.hypot(box[2] * math.cos(angle), box[3] * math.sin(angle)),
@@ -127,9 +133,19 @@ def paste(scene: Scene, cutout: Cutout, place: Place, tone: NDArray[np.float32] 
     return Scene(
         out,
         np.concatenate([scene.boxes, added[None]]),
-        np.append(scene.roles, FACE),
+        np.append(roles, FACE),
         np.append(scene.kinds, cutout.kind),
     )
+
+
+def _hidden(scene: Scene, opaque: NDArray[np.bool_], at: tuple[int, int]) -> NDArray[np.float64]:
+    """How much of each box, 0 to 1, lies under what is opaque in a part of the scene whose corner is `at`."""
+    shares = np.zeros(len(scene.boxes))
+    for number, (left, top, width, height) in enumerate(scene.boxes):
+        columns = slice(max(0, round(left - at[0])), max(0, round(left + width - at[0])))
+        rows = slice(max(0, round(top - at[1])), max(0, round(top + height - at[1])))
+        shares[number] = opaque[rows, columns].sum() / max(1.0, width * height)
+    return shares
 
 
 def swap(scene: Scene, index: int, cutout: Cutout, degrees: float, *, mirrored: bool) -> Scene:

@@ -106,15 +106,24 @@ def window(scene: Scene, view: View, size: tuple[int, int], background: int = 11
         background: grey value outside of the scene; the letterbox of the finished detector has the same default.
     """
     turn = _matrix(view, size)
-    pixels = scene.pixels
-    if view.scale < 0.5:
+    pixels, onto, scale = scene.pixels, turn, view.scale
+    while scale < 0.5 and min(pixels.shape[:2]) > 1:
         # warpAffine looks at four pixels only: shrinking further in one step would alias.
         half = cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        ratio = np.array([pixels.shape[1] / half.shape[1], pixels.shape[0] / half.shape[0], 1.0])
-        laid = cv2.warpAffine(half, turn * ratio, size, borderValue=(background,) * 3)
-    else:
-        laid = cv2.warpAffine(pixels, turn, size, borderValue=(background,) * 3)
+        onto = onto * (pixels.shape[1] / half.shape[1], pixels.shape[0] / half.shape[0], 1.0)
+        pixels, scale = half, scale * 2
+    laid = cv2.warpAffine(pixels, at_middles(onto), size, borderValue=(background,) * 3)
     return keep_visible(Scene(np.asarray(laid, np.uint8), _turned(scene.boxes, turn, view), scene.roles, scene.kinds))
+
+
+def at_middles(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A matrix as OpenCV wants it, for which whole numbers are the middles of pixels.
+
+    Args:
+        matrix: shape (2, 3), for coordinates as boxes have them: pixel i reaches from i to i + 1.
+    """
+    moved = matrix[:, :2].sum(axis=1) / 2 - 0.5
+    return np.column_stack([matrix[:, :2], matrix[:, 2] + moved])
 
 
 def keep_visible(scene: Scene) -> Scene:

@@ -53,6 +53,38 @@ def test_boxes_follow_the_pixels(view: View) -> None:
     assert overlaps(seen.boxes, _white(seen.pixels))[0, 0] > 0.9
 
 
+def _off(pixels: NDArray[np.uint8], box: NDArray[np.float32]) -> NDArray[np.float64]:
+    """How far the light of a picture lies from the middle of a box, in x and in y; pixel i reaches from i to i + 1."""
+    light = pixels[..., 0].astype(np.float64)
+    y, x = np.mgrid[: light.shape[0], : light.shape[1]] + 0.5
+    return np.array([(x * light).sum(), (y * light).sum()]) / light.sum() - (box[:2] + box[2:] / 2)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("scale", [0.15, 0.3, 1.0, 3.0])
+def test_boxes_lie_on_the_pixels_to_a_tenth_of_one(scale: float, mirrored: bool) -> None:
+    scene = _scene((90, 70, 21, 21))
+    seen = window(scene, View((100.3, 80.2), scale, mirrored=mirrored), (192, 160), background=0)
+
+    assert np.abs(_off(seen.pixels, seen.boxes[0])).max() < 0.1
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("size", [9.0, 24.0, 61.0, 90.0])
+def test_a_pasted_face_lies_in_its_box_to_a_tenth_of_a_pixel(size: float, mirrored: bool) -> None:
+    scene = paste(_scene(), _cutout(), Place((100.4, 80.3), size, mirrored=mirrored))
+
+    assert np.abs(_off(scene.pixels, scene.boxes[0])).max() < 0.1
+
+
+def test_a_face_that_another_hides_is_not_asked_for() -> None:
+    scene = paste(_scene((85, 65, 30, 30)), _cutout(), Place((100, 80), 60))
+    assert scene.roles.tolist() == [IGNORE, FACE]
+
+    beside = paste(_scene((85, 65, 30, 30)), _cutout(), Place((140, 80), 60))
+    assert beside.roles.tolist() == [FACE, FACE]
+
+
 @pytest.mark.parametrize(
     ("box", "role"),
     [((10, 10, 30, 30), FACE), ((-12, 10, 40, 40), FACE), ((-24, 10, 40, 40), IGNORE), ((10, 10, 4, 4), IGNORE)],
