@@ -103,7 +103,7 @@ def fit(
         rate=rate,
         seed=seed,
         mix=Mix(unboxed=unboxed_share),
-        start=start,
+        start=start and start.resolve(),
         traps=traps,
         objects=objects,
         face_free=face_free,
@@ -148,7 +148,7 @@ def export(
     from train.detector.export import Provenance
     from train.detector.fit import recorded_options
     from train.detector.pipeline import export_run, finished_weights
-    from train.detector.sources import check_data
+    from train.detector.sources import check_data, check_start
     from train.weights import maker_of
 
     _check_suffix(output, ".tflite", "model")
@@ -158,13 +158,15 @@ def export(
         raise UsageError("--keep is of the run's own weights: leave it out, or --weights")
     options = recorded_options(run)
     check_data(options, data)
+    if keep:
+        check_start(options)
     commands = [options["command"], maker_of(weights) if weights else ""]
     if keep or weights or seed is not None:
         commands.append(typed_command())
     provenance = Provenance(
         name=output.stem,
         version=version,
-        data=f"{data.name}/MANIFEST.csv, train part",
+        data=f"{data.resolve().name}/MANIFEST.csv, train part",
         seed=options["seed"],
         command="; ".join(filter(None, commands)),
         weights="MobileNetV2 alpha 0.35, ImageNet, blocks 3 to 16",
@@ -211,7 +213,7 @@ def collect(packages: Path, output: Path) -> None:
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The .npz file.")
 @click.option("--data", type=_FOLDER, required=True, help=_DATA_HELP)
 @click.option("--teacher", type=_FILE, required=True, help=_TEACHER_HELP)
-@click.option("--min-score", type=FiniteRange(0, 1), default=0.2, show_default=True)
+@click.option("--min-score", type=FiniteRange(0, 0.5), default=0.2, show_default=True, help="Those above may be faces.")
 def mine(run: Path, output: Path, data: Path, teacher: Path, min_score: float) -> None:
     """Collects the false alarms of RUN, a folder or a .weights.h5 file, on the training photos, for `fit --traps`."""
     from train.detector.pipeline import mine_run
@@ -253,13 +255,15 @@ def evaluate(
     into_card: bool,  # noqa: FBT001 - click passes options by name
 ) -> None:
     """Measures MODEL and other detectors on a part of DATA, each on one thread."""
+    from train.detector.data import files_of
     from train.detector.evaluate import table
     from train.detector.pipeline import evaluate_file, with_metrics
     from train.files import check_output, write_output
 
     card = model.with_suffix(".json")
     if output:
-        check_output(output, model, card, *(rival for rival in (yunet, blazeface) if rival))
+        rivals = (rival for rival in (yunet, blazeface) if rival)
+        check_output(output, model, card, *rivals, *files_of(data))
     results = evaluate_file(model, data, split, yunet, blazeface)
     click.echo(table(results))
     if output:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,6 @@ from edge.vision.image import decode as decode_picture
 from edge.vision.image import read_bytes
 from train.dataset import PICTURE_SUFFIXES
 from train.detector.boxes import BARE, INCORRECT, MARGINS, MASK, Boxes, to_our_rule
-from train.samples import ARCHIVE_MARK
 from train.storage import PictureStore
 
 if TYPE_CHECKING:
@@ -108,6 +108,11 @@ def read_file(path: Path) -> bytes:
         raise ImageError(f"{path}: {error}") from error
 
 
+def files_of(data: Path) -> list[Path]:
+    """The files that a folder of this layout is read from."""
+    return [data / "MANIFEST.csv", data / "detection" / "annotations.json", *data.rglob("*.zip")]
+
+
 def read_photos(data: Path, split: str) -> list[Photo]:
     """Reads the boxed photos of a split, in the order of the annotation file.
 
@@ -138,7 +143,7 @@ def _photo(image: dict[str, Any], boxes: list[tuple[list[float], int]], store: P
     name, source = image["file_name"], image["source"]
     if source not in _SOURCES:
         raise UsageError(f"{name}: no rule for the boxes of the source {source}; known are {' and '.join(_SOURCES)}")
-    given = np.array([box for box, _ in boxes], np.float32).reshape(-1, 4)
+    given = np.array([_box(box, image) for box, _ in boxes], np.float32).reshape(-1, 4)
     return Photo(
         name=name,
         source=source,
@@ -150,11 +155,20 @@ def _photo(image: dict[str, Any], boxes: list[tuple[list[float], int]], store: P
     )
 
 
+def _box(numbers: list[float], image: dict[str, Any]) -> list[float]:
+    """Left, top, width, height of a face in pixels of its photo; it may reach beyond the edge."""
+    left, top, width, height = numbers if len(numbers) == 4 else [math.nan] * 4
+    inside = left < image["width"] and top < image["height"] and left + width > 0 and top + height > 0
+    if not (all(map(math.isfinite, numbers)) and width > 0 and height > 0 and inside):
+        raise UsageError(f"{image['file_name']}: {numbers} is no box in {image['width']} x {image['height']} pixels")
+    return numbers
+
+
 def read_face_free(data: Path, split: str) -> list[Photo]:
     """Reads the photos of a split that show nobody's face."""
     return [
         Photo(
-            name=member,
+            name=row["path"],
             source=NO_FACE,
             split=split,
             jpeg=jpeg,
@@ -163,7 +177,7 @@ def read_face_free(data: Path, split: str) -> list[Photo]:
             kinds=np.zeros(0, np.int64),
             bait="detector_bait" in row["flags"].split(),
         )
-        for row, member, jpeg in _members(data, split, "detection/no_face.zip")
+        for row, jpeg in _members(data, split, "detection/no_face.zip")
     ]
 
 
@@ -199,18 +213,18 @@ def read_faces(data: Path, split: str, per_group: int = 2) -> list[Face]:
     kinds = {"mask": MASK, "no_mask": BARE, "incorrect": INCORRECT}
     taken: dict[str, int] = defaultdict(int)
     faces = []
-    for row, member, jpeg in _members(data, split, "faces/"):
+    for row, jpeg in _members(data, split, "faces/"):
         flags = row["flags"].split()
         unfit = {"augmented", "not_photo", "near_uniform", "several_faces"}.intersection(flags)
         if row["label"] not in kinds or unfit or taken[row["group_id"]] >= per_group:
             continue
         taken[row["group_id"]] += 1
-        faces.append(Face(member, kinds[row["label"]], row["kind"], row["group_id"], split, jpeg))
+        faces.append(Face(row["path"], kinds[row["label"]], row["kind"], row["group_id"], split, jpeg))
     return faces
 
 
-def _members(data: Path, split: str, prefix: str) -> Iterator[tuple[dict[str, str], str, bytes]]:
-    """Rows of the manifest below a path, with the member's name and bytes.
+def _members(data: Path, split: str, prefix: str) -> Iterator[tuple[dict[str, str], bytes]]:
+    """Rows of the manifest below a path, with the bytes of the picture.
 
     Raises:
         UsageError: the manifest or an archive is missing or not of its form.
@@ -229,7 +243,7 @@ def _members(data: Path, split: str, prefix: str) -> Iterator[tuple[dict[str, st
         raise UsageError(f"{path} cannot be read: {error}") from error
     store = PictureStore(data)
     for row in wanted:
-        yield row, row["path"].rpartition(ARCHIVE_MARK)[2], store.read(row["path"])
+        yield row, store.read(row["path"])
 
 
 def _whole(row: dict[str, str], where: str) -> dict[str, str]:

@@ -72,7 +72,7 @@ def fit(data: Path, teacher: Path, weights: Path | None, run: Path, options: Fit
     if run.resolve() == (run.parent / CACHE_FOLDER).resolve():  # The two are locked, and one would wait for the other.
         raise UsageError(f"{run} is where the answers of the teacher are kept; give another -o")
     with claimed(run):
-        sources = made_of(data, teacher, None if options.start else first)
+        sources = made_of(data, teacher, first, trunk=options.start is None)
         _check_folder(run, options, sources)
         return _fit(data, teacher, first, run, options, sources)
 
@@ -115,7 +115,7 @@ def recorded_options(run: Path) -> dict[str, Any]:
     """
     try:
         recorded = json.loads((run / OPTIONS_FILE).read_text(encoding="utf-8"))
-        return {**recorded, "seed": int(recorded["seed"])}
+        return {**recorded, "seed": int(recorded["seed"]), "start": recorded["start"], "command": recorded["command"]}
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{run} is no run folder of `maskgate-train detector fit`: {error}") from error
 

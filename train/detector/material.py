@@ -14,12 +14,16 @@ from train.detector.objects import read_objects
 from train.detector.paste import Cutout, oval, soft_rectangle
 from train.detector.scene import Scene, scene_of
 from train.detector.teacher import labels
+from train.packages import at_most
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _CROP_SIZE: Final = (160,)
 """Face crops are small and hold one face: the teacher looks at one size only."""
+
+_LONG_SIDE: Final = 960
+"""Of pictures that somebody adds, in pixels: no window sees more of one, and a thousand of a camera fill any memory."""
 
 _NOBODY: Final = np.zeros((0, 5), np.float32)
 """What the teacher sees in a picture that it need not look at."""
@@ -96,12 +100,18 @@ def gather(
         scenes=[scene_of(photo, seen[photo.name]) for photo in photos],
         # Animals and objects that detectors fire on come twice.
         empty=[scene_of(photo, seen[photo.name]) for photo in empty for _ in range(1 + photo.bait)]
-        + [scene_of(photo, _NOBODY) for photo in backgrounds],
+        + [_smaller(scene_of(photo, _NOBODY)) for photo in backgrounds],
         faces=faces,
         heads=heads,
         objects=read_objects(objects) if objects else [],
-        unboxed=[scene_of(photo, seen[photo.name], GUESSED) for photo in further],
+        unboxed=[_smaller(scene_of(photo, seen[photo.name], GUESSED)) for photo in further],
     )
+
+
+def _smaller(scene: Scene) -> Scene:
+    pixels = at_most(scene.pixels, _LONG_SIDE)
+    ratio = np.array([pixels.shape[1] / scene.pixels.shape[1], pixels.shape[0] / scene.pixels.shape[0]] * 2, np.float32)
+    return Scene(pixels, scene.boxes * ratio, scene.roles, scene.kinds)
 
 
 def patch_without_face(scene: Scene, rng: np.random.Generator) -> Cutout | None:

@@ -43,7 +43,7 @@ def read_objects(folder: Path) -> list[Cutout]:
     Raises:
         UsageError: there is no such file.
     """
-    found = [cutout for path in sorted(folder.rglob("*.png")) if (cutout := _read(path)) is not None]
+    found = [cutout for path in sorted(folder.rglob("*")) if path.suffix.lower() == ".png" and (cutout := _read(path))]
     if not found:
         raise UsageError(f"{folder} holds no PNG file with transparency")
     return found

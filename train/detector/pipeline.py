@@ -265,7 +265,7 @@ def evaluate_file(
 
 
 def with_metrics(text: dict[str, Any], split: str, results: dict[str, dict[str, float]]) -> dict[str, Any]:
-    """A card with the figures of all contenders on a split."""
+    """A card with the figures of all contenders on a split; `export` has written its own of `val`, which stay."""
     metrics = dict(text.get("metrics", {}))
-    metrics[split] = {name: rounded(row) for name, row in results.items()}
+    metrics[f"{split}_compared" if split == "val" else split] = {name: rounded(row) for name, row in results.items()}
     return {**text, "metrics": metrics}

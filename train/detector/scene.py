@@ -109,7 +109,7 @@ def window(scene: Scene, view: View, size: tuple[int, int], background: int = 11
     pixels, onto, scale = scene.pixels, turn, view.scale
     while scale < 0.5 and min(pixels.shape[:2]) > 1:
         # warpAffine looks at four pixels only: shrinking further in one step would alias.
-        half = cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        half = np.asarray(cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
         onto = onto * (pixels.shape[1] / half.shape[1], pixels.shape[0] / half.shape[0], 1.0)
         pixels, scale = half, scale * 2
     laid = cv2.warpAffine(pixels, at_middles(onto), size, borderValue=(background,) * 3)

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 from edge.errors import UsageError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 _OF_DATA: Final = {"manifest_sha256": "MANIFEST.csv", "annotations_sha256": "detection/annotations.json"}
+_START: Final = "start_sha256"
 
 
-def made_of(data: Path, teacher: Path, weights: Path | None) -> dict[str, str]:
+def made_of(data: Path, teacher: Path, first: Path, *, trunk: bool) -> dict[str, str]:
     """Names for the record of a run, with hex digests.
 
     Args:
         data: the folder of MANIFEST.csv.
         teacher: YuNet's .onnx file.
-        weights: of the ImageNet trunk; None for a run that goes on from other weights, which its options name.
+        first: the first weights.
+        trunk: whether these are of the ImageNet trunk, and not of a detector.
 
     Raises:
         UsageError: a file cannot be read.
     """
     files = {name: data / path for name, path in _OF_DATA.items()} | {"teacher_sha256": teacher}
-    if weights:
-        files["weights_sha256"] = weights
+    files["weights_sha256" if trunk else _START] = first
     return {name: _digest(path) for name, path in files.items()}
 
 
@@ -45,6 +44,12 @@ def check_data(recorded: dict[str, Any], data: Path) -> None:
             raise UsageError(
                 f"{data / path} is not what the run learned from: give that with --data, or train again with this"
             )
+
+
+def check_start(recorded: dict[str, Any]) -> None:
+    """Refuses first weights that are not those that a run began with any more; see `check_data`."""
+    if _START in recorded and recorded[_START] != _digest(Path(recorded["start"])):
+        raise UsageError(f"{recorded['start']} is not what the run began with any more, so nothing of that can be kept")
 
 
 def _digest(path: Path) -> str:

@@ -170,7 +170,7 @@ class Trainer:
         losses = float(costs["score"]), float(costs["box"])
         if not all(map(math.isfinite, losses)):
             raise self._diverged("the loss")
-        if self.step % _AVERAGE_EVERY == 0:
+        if self.step % _AVERAGE_EVERY == 0 or self.step == self.options.steps:
             self._follow()
         return losses
 

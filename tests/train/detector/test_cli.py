@@ -28,6 +28,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Holds a folder that is no run, a run that has only begun, a teacher and broken weights; is the current one."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "none").mkdir()
+    (tmp_path / "data" / "faces").mkdir(parents=True)
+    (tmp_path / "data" / "faces" / "a.zip").touch()
+    (tmp_path / "data" / "MANIFEST.csv").touch()
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "options.json").write_text(json.dumps({"seed": 1, "start": None, "command": "fit"}))
     (tmp_path / "yunet.onnx").touch()
@@ -52,6 +55,11 @@ def _run(line: str) -> None:
         ("fit none -o run --teacher yunet.onnx --weights yunet.onnx --as-int8", "--as-int8 is for a network that has"),
         ("evaluate yunet.onnx none --json yunet.json", "yunet.json is read here and would be written over"),
         ("evaluate yunet.onnx none --json yunet.onnx", "yunet.onnx is read here and would be written over"),
+        (
+            "evaluate yunet.onnx data --json data/MANIFEST.csv",
+            "data/MANIFEST.csv is read here and would be written over",
+        ),
+        ("evaluate yunet.onnx data --json data/faces/a.zip", "data/faces/a.zip is read here and would be written over"),
         ("mine begun -o x.npz --data none --teacher yunet.onnx", "begun has no average.weights.h5"),
         ("mine begun -o x --data none --teacher yunet.onnx", "x: the name of a file of false alarms ends in .npz"),
         ("mine broken.weights.h5 -o x.npz --data none --teacher yunet.onnx", "broken.weights.h5 holds no weights"),
@@ -96,6 +104,16 @@ def test_what_could_not_be_measured_is_null(folder: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("train.detector.pipeline.evaluate_file", lambda *_: results)
     _run("evaluate yunet.onnx none --json figures.json")
     assert json.loads((folder / "figures.json").read_text()) == {"ours": {"ap50": 0.123456, "alarms": None}}
+
+
+def test_a_comparison_on_val_leaves_what_export_wrote(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("train.detector.pipeline.evaluate_file", lambda *_: {"ours": {"ap50": 0.5}})
+    (folder / "yunet.json").write_text(json.dumps({"metrics": {"val": {"ap50": 0.9}}}))
+    for split in ("val", "test"):
+        _run(f"evaluate yunet.onnx none --split {split} --into-card")
+    compared = {"ours": {"ap50": 0.5}}
+    metrics = json.loads((folder / "yunet.json").read_text())["metrics"]
+    assert metrics == {"val": {"ap50": 0.9}, "val_compared": compared, "test": compared}
 
 
 @pytest.mark.parametrize(

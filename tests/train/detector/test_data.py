@@ -40,7 +40,7 @@ def data(tmp_path: Path) -> Path:
     boxes = [(1, 1, [10, 10, 20, 20]), (1, 2, [40, 10, 10, 10]), (1, 3, [0, 0, 5, 5])]
     content = {
         "images": [
-            {"id": i + 1, "file_name": name, "source": source, "split": split}
+            {"id": i + 1, "file_name": name, "width": 60, "height": 40, "source": source, "split": split}
             for i, (name, source, split) in enumerate(photos)
         ],
         "annotations": [{"image_id": image, "category_id": category, "bbox": box} for image, category, box in boxes],
@@ -95,7 +95,10 @@ def test_face_free_photos_know_whether_they_are_bait(data: Path) -> None:
 
 
 def test_crops_are_few_of_a_group_and_none_that_is_augmented_or_dropped(data: Path) -> None:
-    assert [face.name for face in read_faces(data, "train", per_group=2)] == ["1.jpg", "2.jpg"]
+    assert [face.name for face in read_faces(data, "train", per_group=2)] == [
+        "faces/extra.zip!1.jpg",
+        "faces/extra.zip!2.jpg",
+    ]
 
 
 def test_bytes_that_are_no_picture_are_named() -> None:
@@ -121,6 +124,22 @@ def test_an_annotation_file_of_another_form_is_named(data: Path) -> None:
     _alter(data, "categories", 0, name="visor")
     with pytest.raises(UsageError, match=r"annotations.json is not of the COCO form: KeyError\('visor'\)"):
         read_photos(data, "train")
+
+
+@pytest.mark.parametrize(
+    "box",
+    [[1, 2, 3, 4, 1, 2, 3, 4], [1, 2, 3], [1, float("nan"), 9, 9], [20, 20, -5, 5], [20, 20, 5, 0], [60, 5, 9, 9]],
+    ids=["two", "three numbers", "NaN", "negative width", "no height", "beside the photo"],
+)
+def test_a_box_that_is_none_is_named_with_its_photo(data: Path, box: list[float]) -> None:
+    _alter(data, "annotations", 1, bbox=box)
+    with pytest.raises(UsageError, match=r"^a.jpg: \[.*\] is no box in 60 x 40 pixels$"):
+        read_photos(data, "train")
+
+
+def test_a_box_may_reach_beyond_the_edge(data: Path) -> None:
+    _alter(data, "annotations", 1, bbox=[50, -2, 11, 20])
+    assert read_photos(data, "train")[0].given[1].tolist() == [50, -2, 11, 20]
 
 
 def test_a_part_without_photos_is_refused(data: Path) -> None:
@@ -246,6 +265,32 @@ def test_a_damaged_second_frame_of_a_picture_without_a_face_does_not_crash(tmp_p
         check=False,
     )
     assert (ended.returncode, ended.stdout) == (0, "(8, 8, 3)\n"), ended.stderr
+
+
+def test_further_pictures_are_kept_no_larger_than_they_are_seen(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = tmp_path / "camera"
+    camera.mkdir()
+    cv2.imwrite(str(camera / "large.png"), np.zeros((1200, 1920, 3), np.uint8))
+    row = np.array([[200, 400, 200, 240, 0.9]], np.float32)
+    monkeypatch.setattr(material, "labels", lambda _, pictures, *__: {picture.name: row for picture in pictures})
+
+    found = material.gather(data, "train", Path(), tmp_path, face_free=camera, unboxed=camera)
+
+    assert [scene.pixels.shape for scene in (found.empty[-1], *found.unboxed)] == [(600, 960, 3)] * 2
+    assert np.allclose(found.unboxed[0].boxes, to_our_rule(row[:, :4], MARGINS["teacher_bare"]) / 2, atol=0.5)
+
+
+def test_pictures_of_one_name_in_two_archives_keep_their_own_faces(data: Path) -> None:
+    with ZipFile(data / "faces" / "other.zip", "w") as archive:
+        archive.writestr("1.jpg", _jpeg(80))
+    with (data / "MANIFEST.csv").open("a") as file:
+        file.write("faces/other.zip!1.jpg,mask,train,crop,g9,\n")
+
+    names = [face.name for face in read_faces(data, "train")]
+
+    assert len(set(names)) == len(names) == 3
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def _png(path: Path, size: tuple[int, int], hole: tuple[slice, slice]) -> None:
 
 def test_each_is_cut_to_its_outline(tmp_path: Path) -> None:
     _png(tmp_path / "animals" / "cow.png", (100, 80), (slice(10, 60), slice(30, 95)))
-    _png(tmp_path / "large.png", (1200, 900), (slice(0, 900), slice(0, 1200)))
+    _png(tmp_path / "large.PNG", (1200, 900), (slice(0, 900), slice(0, 1200)))
     cow, large = read_objects(tmp_path)
     assert cow.pixels.shape == (50, 65, 3)
     assert cow.alpha.min() == 255

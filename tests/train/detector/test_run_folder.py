@@ -22,6 +22,7 @@ from train.detector.architecture import build, load_trunk  # noqa: E402
 from train.detector.cli import detector  # noqa: E402
 from train.detector.feeder import Batch  # noqa: E402
 from train.detector.fit import averaged_weights, fit, recorded_options  # noqa: E402
+from train.detector.sources import check_start  # noqa: E402
 from train.detector.trainer import FitOptions, Trainer  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -153,6 +154,7 @@ def test_another_run_is_not_taken_for_this_one(tmp_path: Path, lessons: list[int
     path = tmp_path / "options.json"
     path.write_text(json.dumps(fitting._as_json(_OPTIONS)))
     before = path.read_bytes()
+    Path("start.weights.h5").touch()
     other = replace(_OPTIONS, seed=2, start=Path("start.weights.h5"), command="the second")
     with pytest.raises(UsageError, match=r"options: seed \(1, now 2\), start \(None, now start.*\); give another -o"):
         _fit(tmp_path, other)
@@ -268,7 +270,22 @@ def test_a_run_begins_with_one_file_of_weights(
     CliRunner().invoke(detector, line.split(), catch_exceptions=False, standalone_mode=False)
     recorded = recorded_options(tmp_path / "run")
     assert _SOURCES.keys() - recorded.keys() == {"weights_sha256"}
+    assert recorded["start"] == str(Path("start.weights.h5").resolve())
     assert lessons == []
+    check_start(recorded)
+    Path("start.weights.h5").write_bytes(b"another")
+    with pytest.raises(UsageError, match=r"start\.weights\.h5 is not what the run began with any more"):
+        check_start(recorded)
+
+
+def test_what_a_short_run_has_learned_is_in_its_average(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "build", small_detector)
+    trainer = Trainer(replace(_OPTIONS, steps=2, warm=1), tmp_path)
+    trainer.begin_average()
+    before = trainer.average.get_weights()
+    for _ in range(2):
+        trainer.learn(_Feeder().next())
+    assert not all(np.array_equal(old, new) for old, new in zip(before, trainer.average.get_weights(), strict=True))
 
 
 def test_a_network_that_has_diverged_leaves_what_was_kept_before(
@@ -287,7 +304,11 @@ def test_a_network_that_has_diverged_leaves_what_was_kept_before(
     assert (tmp_path / "checkpoint.npz").read_bytes() == before
 
 
-@pytest.mark.parametrize("text", [None, "{", "[]", '{"steps": 1}'], ids=["none", "broken", "a list", "no seed"])
+@pytest.mark.parametrize(
+    "text",
+    [None, "{", "[]", '{"steps": 1}', '{"seed": 1, "start": null}'],
+    ids=["none", "broken", "a list", "no seed", "no command"],
+)
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "options.json").write_text(text)
