@@ -106,15 +106,13 @@ def classify(
         if output is not None and output.is_file() and not resume:
             file.truncate(0)
         sink: RecordSink = CsvSink(file) if format_ == "csv" else JsonLinesSink(file)
-        for each in _with_progress(results, len(pictures)):
+        for each in ending.cut_off(_with_progress(results, len(pictures))):
             sink.write(each.record)
             if page is not None:
                 page.write(each)
             if each.record.error is not None:
                 failed += 1
                 complain(f"{each.record.path}: {each.record.error}")
-            if ending.signal is not None:
-                break
     if failed and annotate is not None:
         complain(f"{annotate}: without the {failed} of {len(pictures)} that could not be read")
     if ending.signal is not None:
@@ -230,6 +228,17 @@ class _Ending:
     def __exit__(self, *_: object) -> None:
         for each, handler in self._before.items():
             signal.signal(each, handler)
+
+    def cut_off(self, results: Iterable[Classified]) -> Iterator[Classified]:
+        """What is done before a signal. Where all processes of a service get it, the workers may end first."""
+        try:
+            for each in results:
+                yield each
+                if self.signal is not None:
+                    return
+        except UnavailableError:
+            if self.signal is None:
+                raise
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if self.signal is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -208,20 +209,28 @@ def test_what_was_done_before_there_was_no_room_is_written(pictures: Path, tmp_p
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize(("jobs", "all_of_them"), [("1", False), ("2", False), ("2", True)])
 def test_ctrl_c_leaves_a_report_of_what_was_done(
-    pictures: Path, tmp_path: Path, number: signal.Signals, code: int, jobs: str
+    pictures: Path, tmp_path: Path, number: signal.Signals, code: int, jobs: str, *, all_of_them: bool
 ) -> None:
+    """A terminal sends Ctrl-C to all processes, and systemd SIGTERM; `kill` to the one."""
     (tmp_path / "photos").mkdir()
     for each in range(3000):
         (tmp_path / "photos" / f"{each:04d}.jpg").symlink_to(pictures / "nobody.jpg")
     records, report = tmp_path / "records.jsonl", tmp_path / "report.html"
     command = [sys.executable, "-m", "edge", "classify", str(tmp_path / "photos"), "-o", str(records)]
     process = subprocess.Popen(
-        [*command, "--report", str(report), "--jobs", jobs], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+        [*command, "--report", str(report), "--jobs", jobs],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        start_new_session=True,
     )
     eventually(lambda: records.exists() and records.stat().st_size > 0, 30)
-    process.send_signal(number)
+    if all_of_them:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     _, errors = process.communicate(timeout=30)
 
     rows = data_of(report, "rows")
