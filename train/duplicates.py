@@ -89,7 +89,8 @@ def families(prints: Sequence[Fingerprint], names: Sequence[str] = ()) -> list[i
     """For each file the index of the first file that shows the same picture; that is its own for most.
 
     Joined are same bytes, near pixels (also mirrored), and, if names are given, files that a publisher's augmentation
-    made of one original.
+    made of one original. A plain surface is joined by its bytes alone: it shows nobody, and a black frame is among the
+    augmented files of many.
     """
     joined = _Families(len(prints))
     for family in exact_families(prints):
@@ -100,7 +101,7 @@ def families(prints: Sequence[Fingerprint], names: Sequence[str] = ()) -> list[i
     by_name: dict[str, int] = {}
     for index, name in enumerate(names):
         stem = _augmentation_family(name)
-        if stem:
+        if stem and prints[index].phash is not None:
             joined.join(by_name.setdefault(stem, index), index)
     return [joined.root(index) for index in range(len(prints))]
 

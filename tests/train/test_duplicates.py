@@ -45,3 +45,10 @@ def test_augmented_files_of_one_number_belong_together_across_parts() -> None:
         "val/mask/12.jpg",
     ]
     assert families(prints, names) == [0, 0, 2, 3]
+
+
+def test_a_black_frame_among_augmented_files_joins_nobody() -> None:
+    black = np.zeros((64, 64, 3), np.uint8)
+    images = [scene(1), black, scene(2), black, scene(3)]
+    names = [f"train/mask/Augmented_{name}.jpg" for name in ("12_9", "12_77", "13_9", "13_77", "12_5")]
+    assert families([fingerprint(encoded(image), image) for image in images], names) == [0, 1, 2, 1, 0]
