@@ -21,6 +21,7 @@ from edge.errors import ImageError, ModelError
 from edge.vision.geometry import Box, Image, whole
 from edge.vision.yunet import Yunet
 from train.files import replacing, taking_turns
+from train.packages import at_most
 from train.progress import Count, uncounted
 from train.samples import Sample
 from train.storage import PictureStore
@@ -34,7 +35,8 @@ _LONGEST_FACE = 176
 
 _LONGEST_WHOLE = 256
 _LONGEST_SCENE = 480
-_FORMAT = 3
+_LONGEST_SHOWN = 640
+_FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +80,21 @@ class LandmarkFinder:
             raise ModelError(f"{path} is no YuNet model: {error.err or 'OpenCV cannot run it'}") from error
 
     def find(self, image: Image) -> tuple[Box, NDArray[np.float32]] | None:
-        """The best face, or None. Tried with a border too: faces that fill the picture are found less often."""
-        border = max(image.shape[:2]) // 4
-        framed = cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_CONSTANT, value=(127, 127, 127))
-        for picture, offset in ((image, 0), (framed, border)):
+        """The best face, or None. Tried with a border too: faces that fill the picture are found less often.
+
+        A large picture is shrunk for it, as the daemon does: YuNet loses faces that are much larger than that.
+        """
+        small = at_most(image, _LONGEST_SHOWN)
+        scale = np.float32(max(small.shape[:2]) / max(image.shape[:2]))
+        border = max(small.shape[:2]) // 4
+        framed = cv2.copyMakeBorder(small, border, border, border, border, cv2.BORDER_CONSTANT, value=(127, 127, 127))
+        for picture, offset in ((small, 0), (framed, border)):
             rows = self._network.rows(np.asarray(picture, np.uint8))
             if len(rows):
                 best = rows[rows[:, -1].argmax()]
-                x, y, width, height = (best[:4] - [offset, offset, 0, 0]).round().astype(int)
-                return Box(int(x), int(y), int(width), int(height)), best[4:14].reshape(5, 2) - np.float32(offset)
+                x, y, width, height = ((best[:4] - [offset, offset, 0, 0]) / scale).round().astype(int)
+                landmarks = (best[4:14].reshape(5, 2) - np.float32(offset)) / scale
+                return Box(int(x), int(y), int(width), int(height)), landmarks
         return None
 
 

@@ -3,12 +3,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from edge.errors import ModelError, UsageError
 from edge.vision.cards import bundled_models
-from edge.vision.geometry import Box, face_input
+from edge.vision.geometry import Box, Image, face_input
+from support.components import require_shared
 from train.dataset import open_dataset
 from train.regions import LandmarkFinder, RegionCache, RegionFile, cut
 from train.samples import Sample
@@ -131,3 +133,67 @@ def test_a_picture_that_was_replaced_is_read_again(tiny_folder: Path, tmp_path: 
 def test_a_face_box_that_hardly_touches_its_picture_is_refused(box: Box) -> None:
     with pytest.raises(UsageError, match=r"a\.jpg: its face box .* does not lie in the picture of 100 x 90 pixels"):
         cut(np.zeros((90, 100, 3), np.uint8), Sample("a.jpg", "mask", kind="boxed", box=box), None)
+
+
+class _GreenFinder:
+    """Stands for YuNet: takes the green pixels for a face, and keeps what it was shown."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.shown: list[Image] = []
+
+    def rows(self, image: Image) -> np.ndarray:
+        self.shown.append(image)
+        y, x = np.nonzero(image[..., 1] > 200)
+        if not len(x):
+            return np.zeros((0, 15), np.float32)
+        left, top, right, bottom = x.min(), y.min(), x.max() + 1, y.max() + 1
+        points = [left, top, right, top, (left + right) / 2, (top + bottom) / 2, left, bottom, right, bottom]
+        return np.array([[left, top, right - left, bottom - top, *points, 0.9]], np.float32)
+
+
+@pytest.fixture
+def green_finder(monkeypatch: pytest.MonkeyPatch) -> tuple[LandmarkFinder, list[Image]]:
+    monkeypatch.setattr("train.regions.Yunet", _GreenFinder)
+    finder = LandmarkFinder(Path("yunet.onnx"))
+    shown = finder._network.shown
+    shown.clear()
+    return finder, shown
+
+
+def test_a_large_picture_is_shrunk_for_yunet_and_the_face_comes_back_in_its_own_pixels(
+    green_finder: tuple[LandmarkFinder, list[Image]],
+) -> None:
+    finder, shown = green_finder
+    image = np.zeros((2000, 3200, 3), np.uint8)
+    image[500:1500, 1000:1800] = (0, 255, 0)
+    found = finder.find(image)
+    assert found is not None
+    assert [each.shape for each in shown] == [(400, 640, 3)]
+    assert found[0] == Box(1000, 500, 800, 1000)
+    assert found[1].dtype == np.float32
+    assert found[1].tolist() == [[1000, 500], [1800, 500], [1400, 1000], [1000, 1500], [1800, 1500]]
+
+
+def test_the_border_of_a_large_picture_is_one_of_the_small_picture(
+    green_finder: tuple[LandmarkFinder, list[Image]],
+) -> None:
+    finder, shown = green_finder
+    assert finder.find(np.zeros((1280, 640, 3), np.uint8)) is None
+    assert [each.shape for each in shown] == [(640, 320, 3), (960, 640, 3)]
+
+
+def test_a_picture_that_is_small_enough_is_shown_as_it_is(green_finder: tuple[LandmarkFinder, list[Image]]) -> None:
+    finder, shown = green_finder
+    image = np.random.default_rng(1).integers(0, 256, (480, 640, 3)).astype(np.uint8)
+    assert finder.find(image) is not None
+    assert np.array_equal(shown[0], image)
+
+
+def test_a_face_in_a_large_picture_is_found_by_yunet_itself() -> None:
+    model = require_shared("weights", "face_detection_yunet_2023mar.onnx")
+    dataset = open_dataset(require_shared("data", "MANIFEST.csv"))
+    sample = next(sample for sample in dataset.samples if sample.path.startswith("faces/ref_train_no_mask"))
+    image = dataset.store().image(sample.path)
+    large = np.asarray(cv2.resize(image, (3000, 3000), interpolation=cv2.INTER_CUBIC), np.uint8)
+    region = cut(large, Sample("a", "no_mask"), LandmarkFinder(model))
+    assert region.landmarks is not None
