@@ -85,12 +85,12 @@ def exact_families(prints: Sequence[Fingerprint]) -> list[list[int]]:
     return [family for family in by_hash.values() if len(family) > 1]
 
 
-def families(prints: Sequence[Fingerprint], names: Sequence[str] = ()) -> list[int]:
+def families(prints: Sequence[Fingerprint], names: Sequence[str] = (), groups: Sequence[str] = ()) -> list[int]:
     """For each file the index of the first file that shows the same picture; that is its own for most.
 
     Joined are same bytes, near pixels (also mirrored), and, if names are given, files that a publisher's augmentation
     made of one original. A plain surface is joined by its bytes alone: it shows nobody, and a black frame is among the
-    augmented files of many.
+    augmented files of many. If groups are given, each stays whole.
     """
     joined = _Families(len(prints))
     for family in exact_families(prints):
@@ -103,6 +103,9 @@ def families(prints: Sequence[Fingerprint], names: Sequence[str] = ()) -> list[i
         stem = _augmentation_family(name)
         if stem and prints[index].phash is not None:
             joined.join(by_name.setdefault(stem, index), index)
+    by_group: dict[str, int] = {}
+    for index, group in enumerate(groups):
+        joined.join(by_group.setdefault(group, index), index)
     return [joined.root(index) for index in range(len(prints))]
 
 

@@ -39,17 +39,42 @@ class Ratios:
 
 
 def grouped(dataset: Dataset, progress: Count = uncounted) -> Dataset:
-    """Finds the groups of a data set that names none: copies and near copies belong together.
+    """Finds the groups of samples that name none: copies and near copies belong together.
 
-    Files that cannot be read are left out. A manifest whose samples have groups is returned as it is.
+    A group that is named stays whole and takes in the copies of its pictures; two that share one become one. Files that
+    cannot be read are left out. Clips are not looked at, and where every picture has a group, none is opened.
     """
-    if any(sample.group != sample.path for sample in dataset.samples):
+    if all(sample.kind == "clip" or _names_group(sample) for sample in dataset.samples):
         return dataset
+    kept, prints = _fingerprinted(dataset, progress)
+    pictures = [sample for sample in kept if sample.kind != "clip"]
+    roots = families(prints, [sample.path for sample in pictures], [sample.group for sample in pictures])
+    members: dict[int, list[Sample]] = defaultdict(list)
+    for sample, root in zip(pictures, roots, strict=True):
+        members[root].append(sample)
+    name_of: dict[str, str] = {}
+    for family in members.values():
+        named = [sample.group for sample in family if _names_group(sample)]
+        # By content where nobody named it: the group is the same wherever the data lies.
+        name = min(named) if named else f"g{family[0].sha256[:12]}"
+        name_of |= dict.fromkeys((sample.group for sample in family), name)
+    return replace(dataset, samples=[replace(sample, group=name_of.get(sample.group, sample.group)) for sample in kept])
+
+
+def _names_group(sample: Sample) -> bool:
+    return sample.group != sample.path
+
+
+def _fingerprinted(dataset: Dataset, progress: Count) -> tuple[list[Sample], list[Fingerprint]]:
+    """Clips and the pictures that can be read, these with their digest and size; and the prints of the pictures."""
     store = dataset.store()
     kept: list[Sample] = []
     prints: list[Fingerprint] = []
     for number, sample in enumerate(dataset.samples):
         progress(number, len(dataset.samples))
+        if sample.kind == "clip":
+            kept.append(sample)
+            continue
         try:
             data = store.read(sample.path)
             image = store.image(sample.path)
@@ -58,10 +83,7 @@ def grouped(dataset: Dataset, progress: Count = uncounted) -> Dataset:
         prints.append(fingerprint(data, image))
         kept.append(replace(sample, sha256=prints[-1].sha256, width=int(image.shape[1]), height=int(image.shape[0])))
     progress(len(dataset.samples), len(dataset.samples))
-    roots = families(prints, [sample.path for sample in kept])
-    # Named by content: the group is the same wherever the data lies.
-    names = [f"g{kept[root].sha256[:12]}" for root in roots]
-    return replace(dataset, samples=[replace(sample, group=name) for sample, name in zip(kept, names, strict=True)])
+    return kept, prints
 
 
 def split(samples: Sequence[Sample], ratios: Ratios, seed: int) -> list[Sample]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import UsageError
-from train.dataset import open_dataset
+from train.dataset import Dataset, open_dataset
 from train.samples import Sample
 from train.split import Ratios, as_published, check_groups, grouped, reshuffled, split
 
@@ -94,3 +94,35 @@ def test_copies_in_a_folder_become_one_group(tiny_folder: Path, tmp_path: Path) 
     assert found[0].group == found[1].group
     with pytest.raises(UsageError, match="two sides"):
         check_groups(found)
+
+
+def _pictures(root: Path, tiny_folder: Path, *numbers: int) -> list[Sample]:
+    """Copies of drawn faces, `0.png`, `1.png` and so on; the same number is the same face."""
+    for place, number in enumerate(numbers):
+        (root / f"{place}.png").write_bytes((tiny_folder / f"Train/Mask/{number}.{number % 3}.png").read_bytes())
+    return [Sample(f"{place}.png", "mask", group=f"{place}.png") for place in range(len(numbers))]
+
+
+def test_copies_are_found_where_only_some_rows_name_a_group(tiny_folder: Path, tmp_path: Path) -> None:
+    samples = _pictures(tmp_path, tiny_folder, 1, 2, 3, 1, 2, 4)
+    samples[0] = replace(samples[0], group="Anna")
+    samples[5] = replace(samples[5], group="Anna")
+    found = [sample.group for sample in grouped(Dataset(tmp_path, samples)).samples]
+    assert found[0] == found[3] == found[5] == "Anna"  # a copy of one is of the group, and the group stays whole
+    assert found[1] == found[4] != found[2]
+    assert "Anna" not in {found[1], found[2]}
+
+
+def test_a_copy_of_two_groups_makes_them_one_with_their_clips(tiny_folder: Path, tmp_path: Path) -> None:
+    samples = _pictures(tmp_path, tiny_folder, 1, 1, 1)
+    samples[0] = replace(samples[0], group="Berta")
+    samples[1] = replace(samples[1], group="Anna")
+    clip = Sample("walk.mp4", "mask", group="Berta", kind="clip")
+    other = Sample("run.mp4", "mask", group="run.mp4", kind="clip")
+    found = grouped(Dataset(tmp_path, [clip, *samples, other])).samples
+    assert [sample.group for sample in found] == ["Anna"] * 4 + ["run.mp4"]
+
+
+def test_no_picture_is_opened_where_every_row_names_a_group(tmp_path: Path) -> None:
+    dataset = Dataset(tmp_path, [Sample("gone.png", "mask", group="g"), Sample("a.mp4", "mask", kind="clip")])
+    assert grouped(dataset) is dataset

@@ -28,8 +28,8 @@ def split(
 ) -> None:
     """Writes a manifest of DATA (folder, zip or manifest) with its parts; a group is never in two of them.
 
-    Copies and near copies are found first if DATA names no groups. Ends with 1 if a file cannot be read then; where
-    groups are named, no picture is opened.
+    Copies and near copies are found first unless DATA names a group for each picture. Ends with 1 if a file cannot be
+    read then; where all groups are named, no picture is opened.
     """
     from edge.errors import UsageError
     from train import split as parts
