@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from edge.errors import UsageError
-from edge.vision.geometry import Box
-from train.labels import INCORRECT, MASK, NO_MASK, label_of_name, part_of_name
+from train.annotations import faces_of, why_none
+from train.labels import label_of_name, part_of_name
 from train.samples import ARCHIVE_MARK, Sample, read_manifest
 from train.storage import PictureStore
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
-_ANNOTATIONS = "annotations.json"
-_BOX_LABELS = {"mask": MASK, "no_mask": NO_MASK, "incorrect": INCORRECT}
 
 
 @dataclass(frozen=True)
@@ -129,49 +126,23 @@ def _from_names(names: Sequence[str], prefix: str, data: Path, root: Path) -> Da
 
 
 def with_boxes(dataset: Dataset) -> Dataset:
-    """Replaces each photo that has COCO annotations beside its archive by one sample a face box.
+    """Replaces each photo that has COCO annotations (`train.annotations`) by one sample a face box.
 
-    Photos without annotations (pictures without faces) stay as they are.
-    """
-    annotated = {folder: _annotations(dataset.root / folder / _ANNOTATIONS) for folder in _photo_folders(dataset)}
-    samples: list[Sample] = []
-    for sample in dataset.samples:
-        boxes = annotated.get(_folder(sample), {}).get(sample.name) if sample.kind == "photo" else None
-        if boxes is None:
-            samples.append(sample)
-            continue
-        samples.extend(
-            replace(sample, kind="boxed", box=box, label=label, published_label=label) for box, label in boxes
-        )
-    return replace(dataset, samples=samples)
-
-
-def _folder(sample: Sample) -> str:
-    return PurePosixPath(sample.path.partition(ARCHIVE_MARK)[0]).parent.as_posix()
-
-
-def _photo_folders(dataset: Dataset) -> set[str]:
-    return {_folder(sample) for sample in dataset.samples if sample.kind == "photo"}
-
-
-def _annotations(path: Path) -> dict[str, list[tuple[Box, str]]]:
-    """Boxes of each photo by file name; empty if there is no annotation file.
+    Photos without annotations that have a label (pictures without faces) stay as they are.
 
     Raises:
-        UsageError: the file is not of the COCO form.
+        UsageError: a photo has neither annotations nor a label, or annotations are not of the COCO form.
     """
-    if not path.is_file():
-        return {}
-    try:
-        coco = json.loads(path.read_text(encoding="utf-8"))
-        labels = {category["id"]: _BOX_LABELS[category["name"]] for category in coco["categories"]}
-        files = {image["id"]: image["file_name"] for image in coco["images"]}
-        boxes: dict[str, list[tuple[Box, str]]] = defaultdict(list)
-        for name in files.values():
-            boxes[name] = []
-        for note in coco["annotations"]:
-            x, y, width, height = (round(value) for value in note["bbox"])
-            boxes[files[note["image_id"]]].append((Box(x, y, width, height), labels[note["category_id"]]))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise UsageError(f"{path} is not of the COCO form: {error!r}") from error
-    return dict(boxes)
+    faces = faces_of(dataset.root, (sample.path for sample in dataset.samples if sample.kind == "photo"))
+    samples: list[Sample] = []
+    for sample in dataset.samples:
+        if sample.kind == "photo" and sample.path in faces:
+            samples.extend(
+                replace(sample, kind="boxed", box=box, label=label, published_label=label)
+                for box, label in faces[sample.path]
+            )
+            continue
+        if sample.kind == "photo" and not sample.label:
+            raise UsageError(f"{sample.path}: a photo without a label, and {why_none(dataset.root, sample.path)}")
+        samples.append(sample)
+    return replace(dataset, samples=samples)

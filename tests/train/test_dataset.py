@@ -131,3 +131,65 @@ def test_a_box_without_end_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(UsageError, match="not of the COCO form"):
         with_boxes(Dataset(tmp_path, [Sample("photos.zip!p.jpg", "", kind="photo")]))
+
+
+def _annotated(folder: Path, *files: tuple[str, int]) -> None:
+    """Writes COCO annotations with one masked face a file, told by the left edge of its box."""
+    content = {
+        "categories": [{"id": 1, "name": "mask"}],
+        "images": [{"id": number, "file_name": name} for number, (name, _) in enumerate(files)],
+        "annotations": [
+            {"image_id": number, "category_id": 1, "bbox": [left, 2, 30, 40]} for number, (_, left) in enumerate(files)
+        ],
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "annotations.json").write_text(json.dumps(content))
+
+
+def _lefts(root: Path, *paths: str) -> list[tuple[str, int]]:
+    boxed = with_boxes(Dataset(root, [Sample(path, "", kind="photo") for path in paths])).samples
+    return [(sample.path, sample.box.x) for sample in boxed if sample.box]
+
+
+@pytest.mark.parametrize(
+    ("place", "path"),
+    [("", "images/a.png"), ("set", "set/images/a.png"), ("set", "set/photos.zip!images/a.png"), ("", "b/c/a.png")],
+)
+def test_annotations_may_lie_above_the_photos_and_name_their_folder(place: str, path: str, tmp_path: Path) -> None:
+    _annotated(tmp_path / place, ("./images/a.png", 7))
+    assert _lefts(tmp_path, path) == [(path, 7)]
+
+
+def test_photos_of_one_name_in_two_folders_have_their_own_boxes(tmp_path: Path) -> None:
+    _annotated(tmp_path, ("one/a.png", 7), ("two/a.png", 9))
+    assert _lefts(tmp_path, "two/a.png", "one/a.png") == [("two/a.png", 9), ("one/a.png", 7)]
+    assert _lefts(tmp_path, "p.zip!two/a.png", "p.zip!one/a.png") == [("p.zip!two/a.png", 9), ("p.zip!one/a.png", 7)]
+
+
+@pytest.mark.parametrize("names", [("a.png",), ("one/a.png", "three/a.png"), ("a.png", "a.png")])
+def test_a_name_that_two_photos_have_is_taken_for_neither(names: tuple[str, ...], tmp_path: Path) -> None:
+    _annotated(tmp_path, *((name, 7) for name in names))
+    with pytest.raises(UsageError, match=r"two/a\.png: a photo without a label, and .*annotations\.json"):
+        _lefts(tmp_path, "two/a.png", "four/a.png")
+
+
+def test_the_nearest_annotations_count(tmp_path: Path) -> None:
+    _annotated(tmp_path, ("a.png", 7))
+    _annotated(tmp_path / "set", ("a.png", 9))
+    assert _lefts(tmp_path, "set/a.png", "a.png") == [("set/a.png", 9), ("a.png", 7)]
+
+
+def test_a_photo_without_label_and_annotations_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"images/a\.png: a photo without a label, and there is no annotations\.json"):
+        _lefts(tmp_path, "images/a.png")
+
+
+def test_a_photo_that_has_a_label_needs_no_annotations(tmp_path: Path) -> None:
+    photo = Sample("a.png", "no_face", kind="photo")
+    assert with_boxes(Dataset(tmp_path, [photo])).samples == [photo]
+
+
+def test_annotations_that_are_nested_without_end_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "annotations.json").write_text("[" * 100_000)
+    with pytest.raises(UsageError, match=r"annotations\.json is not of the COCO form"):
+        with_boxes(Dataset(tmp_path, [Sample("photos.zip!p.jpg", "", kind="photo")]))
