@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,15 @@ from numpy.typing import NDArray
 from edge.errors import ImageError, ModelError
 from edge.vision.geometry import Box, Image, whole
 from edge.vision.yunet import Yunet
+from train.arrays import read_arrays
 from train.files import replacing, taking_turns
 from train.packages import at_most
 from train.progress import Count, uncounted
 from train.samples import Sample
 from train.storage import PictureStore
 from train.views import check_box
+
+log = logging.getLogger(__name__)
 
 SURROUNDINGS = 0.75
 """Share of the longer side of the box that is kept on each side: room for a 45 % margin, a shift and a turn."""
@@ -150,13 +154,19 @@ def _scaled(region: Region, scale: float) -> Region:
 
 
 class RegionFile:
-    """Regions of a list of samples in a memory-mapped file; any process may open it and read."""
+    """Regions of a list of samples in a memory-mapped file; any process may open it and read.
+
+    Raises:
+        OSError, EOFError, KeyError, ValueError: a part of it is not there, damaged, or that of another.
+    """
 
     def __init__(self, path: Path) -> None:
         self._pixels = np.load(path.with_suffix(".npy"), mmap_mode="r")
-        with np.load(path.with_suffix(".npz")) as index:
-            self._shapes, self._offsets = index["shapes"], index["offsets"]
-            self._boxes, self._landmarks, self._face_px = index["boxes"], index["landmarks"], index["face_px"]
+        index = read_arrays(path.with_suffix(".npz"))
+        self._shapes, self._offsets = index["shapes"], index["offsets"]
+        self._boxes, self._landmarks, self._face_px = index["boxes"], index["landmarks"], index["face_px"]
+        if self._shapes.prod(axis=1).sum() * 3 != self._pixels.size:
+            raise ValueError("the pixels are not those of the index")
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -248,14 +258,16 @@ class RegionCache:
 
 
 def _kept(path: Path) -> list[int] | None:
-    """Which samples a region file holds; None if it is not there, or not whole."""
-    if not (path.with_suffix(".npy").is_file() and path.with_suffix(".npz").is_file()):
+    """Which samples a region file holds; None if it is not there, or damaged, as after a power cut."""
+    if not all(path.with_suffix(suffix).is_file() for suffix in (".json", ".npy", ".npz")):
         return None
     try:
         kept = json.loads(path.with_suffix(".json").read_text())["kept"]
-    except (OSError, KeyError, TypeError, ValueError):
+        # Strict: as many as there are regions.
+        return [int(index) for index, _ in zip(kept, range(len(RegionFile(path))), strict=True)]
+    except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
+        log.warning("%s.npy, .npz or .json is damaged, and all are made again: %s", path, error)
         return None
-    return [int(index) for index in kept]
 
 
 def _write(path: Path, regions: Sequence[Region]) -> None:

@@ -76,6 +76,33 @@ def test_a_file_that_is_not_whole_is_made_again(suffix: str, tiny_folder: Path, 
     assert not list(tmp_path.glob(".draft-*"))
 
 
+@pytest.mark.parametrize("suffix", [".json", ".npy", ".npz"])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+def test_a_file_that_was_cut_off_is_named_and_made_again(
+    share: float, suffix: str, tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = open_dataset(tiny_folder)
+    _, path = RegionCache(tmp_path).prepare(dataset.samples[:3], dataset.store())
+    file = path.with_suffix(suffix)
+    whole = file.read_bytes()
+    file.write_bytes(whole[: int(len(whole) * share)])
+    RegionCache(tmp_path).prepare(dataset.samples[:3], dataset.store())
+    assert file.read_bytes() == whole
+    assert f"{path}.npy" in caplog.text
+    assert "made again" in caplog.text
+
+
+def test_files_of_different_makings_are_made_again(tiny_folder: Path, tmp_path: Path) -> None:
+    dataset = open_dataset(tiny_folder)
+    _, path = RegionCache(tmp_path).prepare(dataset.samples[:3], dataset.store())
+    _, other = RegionCache(tmp_path).prepare(dataset.samples[:2], dataset.store())
+    for suffixes in ([".npz"], [".npy", ".npz"]):
+        for suffix in suffixes:
+            shutil.copy(other.with_suffix(suffix), path.with_suffix(suffix))
+        RegionCache(tmp_path).prepare(dataset.samples[:3], dataset.store())
+        assert len(RegionFile(path)) == 3
+
+
 def test_a_picture_that_was_missing_is_taken_in_once_it_is_there(tiny_folder: Path, tmp_path: Path) -> None:
     data = shutil.copytree(tiny_folder, tmp_path / "data")
     dataset = open_dataset(data)
