@@ -74,7 +74,7 @@ class NotFaces:
 
     def _square(self, region: Region, rng: np.random.Generator) -> NDArray[np.uint8]:
         height, width = region.image.shape[:2]
-        side = round(min(height, width) * np.exp(rng.uniform(np.log(0.12), 0)))
+        side = max(1, round(min(height, width) * np.exp(rng.uniform(np.log(0.12), 0))))
         box = Box(int(rng.integers(0, width - side + 1)), int(rng.integers(0, height - side + 1)), side, side)
         return face_input(region.image, box, 0.0, (self.size, self.size))
 

@@ -72,3 +72,10 @@ def test_what_a_detector_took_for_faces_is_shown_as_it_was_framed(
 def test_the_same_chance_gives_the_same_picture(regions: RegionFile, blue_photo: Region) -> None:
     one, two = (NotFaces(regions, 48).draw(blue_photo, np.random.default_rng(3)) for _ in range(2))
     assert np.array_equal(one, two)
+
+
+@pytest.mark.parametrize("size", [(50, 2), (480, 4), (1, 1)])
+def test_a_thin_picture_gives_squares_too(size: tuple[int, int], regions: RegionFile) -> None:
+    width, height = size
+    thin = Region(np.full((height, width, 3), (255, 0, 0), np.uint8), None, None, 0)
+    assert np.mean(np.array(_shares(NotFaces(regions, 48), thin, 2)) > 0.99) > 0.7
