@@ -96,6 +96,9 @@ def _checked(row: Mapping[str, str], where: str) -> Sample:
         raise UsageError(f"{where}: has more or fewer columns than the first line; was the file cut off?")
     if row["label"] not in LABELS:
         raise UsageError(f"{where}: label {row['label']!r} is none of {', '.join(filter(None, LABELS))}")
+    part = row.get("split") or ""
+    if part not in ("", *PARTS):
+        raise UsageError(f"{where}: split {part!r} is none of {', '.join(PARTS)}; empty for a picture in none of them")
     try:
         return _sample(row)
     except (TypeError, ValueError, OverflowError) as error:
@@ -124,18 +127,23 @@ def write_manifest(path: Path, samples: Iterable[Sample]) -> None:
     """Writes a manifest; the same samples give the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        plain = csv.writer(file, lineterminator="\n")
+        quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        plain.writerow(COLUMNS)
         for sample in samples:
-            box = sample.box
-            corners = ("", "", "", "") if box is None else (box.x, box.y, box.width, box.height)
-            writer.writerow(
-                [
-                    *(sample.path, sample.label, sample.published_label, sample.source, sample.split),
-                    *(sample.published_split, sample.group, sample.kind, *corners),
-                    *(sample.width or "", sample.height or "", sample.sha256, " ".join(sorted(sample.flags))),
-                ]
-            )
+            row = _row(sample)
+            # A plain writer takes no notice of it, but every reader does.
+            (quoted if any("\r" in str(value) for value in row) else plain).writerow(row)
+
+
+def _row(sample: Sample) -> list[str | int]:
+    box = sample.box
+    corners = ("", "", "", "") if box is None else (box.x, box.y, box.width, box.height)
+    return [
+        *(sample.path, sample.label, sample.published_label, sample.source, sample.split),
+        *(sample.published_split, sample.group, sample.kind, *corners),
+        *(sample.width or "", sample.height or "", sample.sha256, " ".join(sorted(sample.flags))),
+    ]
 
 
 def way_to(root: Path, start: Path) -> str:

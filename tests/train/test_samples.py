@@ -99,3 +99,18 @@ def test_sizes_may_be_written_with_a_point(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("path,label,width,height\na.jpg,mask,640.0,480.0\n")
     (sample,) = read_manifest(tmp_path / "m.csv")
     assert (sample.width, sample.height) == (640, 480)
+
+
+@pytest.mark.parametrize("part", ["Train", "tset", "valid", "train "])
+def test_a_part_that_there_is_not_is_named(part: str, tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text(f"path,label,split\na.jpg,mask,\nb.jpg,mask,{part}\n")
+    with pytest.raises(UsageError, match=f"m.csv, line 3: split '{part}' is none of train, val, test"):
+        read_manifest(tmp_path / "m.csv")
+
+
+@pytest.mark.parametrize("name", ["a\rb.jpg", "a\nb.jpg", "a\r\nb.jpg", 'a"\r,b.jpg'])
+def test_a_name_may_hold_ends_of_lines(name: str, tmp_path: Path) -> None:
+    samples = [Sample(name, "mask", group=name), Sample("plain.jpg", "mask", group="plain.jpg")]
+    write_manifest(tmp_path / "m.csv", samples)
+    assert read_manifest(tmp_path / "m.csv") == samples
+    assert (tmp_path / "m.csv").read_text().endswith("\nplain.jpg,mask,,,,,plain.jpg,crop,,,,,,,,\n")
