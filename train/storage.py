@@ -13,8 +13,9 @@ from edge.vision.geometry import Image
 from edge.vision.image import DEFAULT_LIMITS, decode, read_bytes
 from train.samples import ARCHIVE_MARK
 
-DAMAGE = (KeyError, RuntimeError, zipfile.BadZipFile, OSError, EOFError, zlib.error, LZMAError)
-"""What a zip raises for a member that is not there, encrypted, or damaged, by its way of compression."""
+DAMAGE = (KeyError, RuntimeError, ValueError, zipfile.BadZipFile, OSError, EOFError, zlib.error, LZMAError)
+"""What a zip raises for a member that is not there, encrypted, or damaged, by its way of compression; ValueError for a
+name that is no UTF-8, or a place before the file's beginning."""
 
 _DIGITS = 12
 
@@ -92,6 +93,6 @@ class PictureStore:
                 raise UsageError(f"there is no archive {name} below {self.root}")
             try:
                 self._archives[name] = zipfile.ZipFile(path)
-            except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
-                raise UsageError(f"{path} is no zip archive: {error}") from error
+            except DAMAGE as error:
+                raise UsageError(f"{path} is no zip archive, or a damaged one: {error}") from error
         return self._archives[name]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.errors import ImageError
+from edge.errors import ImageError, UsageError
 from train.dataset import open_dataset
 from train.storage import PictureStore
 
@@ -36,3 +36,25 @@ def test_a_file_may_have_the_mark_of_archives_in_its_name(tiny_folder: Path, tmp
     (tmp_path / "Mask" / "look!.png").write_bytes((tiny_folder / "Train/Mask/0.0.png").read_bytes())
     dataset = open_dataset(tmp_path)
     assert dataset.store().image(dataset.samples[0].path).shape == (96, 96, 3)
+
+
+def _with_a_damaged_name(path: Path, where: bytes) -> Path:
+    """A zip in which one byte of a UTF-8 name is wrong: in the directory (PK12), or before the member (PK34)."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("Mask/caf\u00e9.png", b"some")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"caf\xc3\xa9", content.index(where)) + 4] = ord("x")
+    path.write_bytes(content)
+    return path
+
+
+def test_a_zip_with_a_damaged_name_in_its_directory_is_named(tmp_path: Path) -> None:
+    path = _with_a_damaged_name(tmp_path / "set.zip", b"PK\x01\x02")
+    with pytest.raises(UsageError, match=r"set\.zip is no zip archive, or a damaged one"):
+        open_dataset(path)
+
+
+def test_a_member_with_a_damaged_name_is_a_picture_that_cannot_be_read(tmp_path: Path) -> None:
+    path = _with_a_damaged_name(tmp_path / "set.zip", b"PK\x03\x04")
+    with pytest.raises(ImageError, match=r"Mask/caf\u00e9\.png cannot be read from set\.zip"):
+        PictureStore(tmp_path).read(f"{path.name}!Mask/caf\u00e9.png")
