@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,10 +16,14 @@ from train.labels import MASK, NO_MASK
 from train.metrics import Flags, Floats
 from train.samples import Sample
 
+log = logging.getLogger(__name__)
+
 _TEMPERATURES = np.exp(np.linspace(np.log(0.3), np.log(4), 80))
 _LEAST_SURE = 0.75
 """No face is decided at less than this, however good the validation part looks. At 0.6 a skull on a shirt and a hand
 beside a face, neither of which `val` has, were said to be bare faces."""
+
+_MOST_SURE = 0.99
 
 
 def mask_probability(probabilities: NDArray[np.floating], labels: tuple[str, ...], temperature: float) -> Floats:
@@ -121,18 +126,32 @@ class Goal:
 def choose_thresholds(p_mask: Floats, is_mask: Flags, weights: Floats, goal: Goal = Goal()) -> Thresholds:
     """The widest decided ranges on both sides that hold the goal.
 
-    Each side is held to the goal, not only their sum: a door that sees mostly bare faces must trust them as well.
+    Each side is held to the goal, not only their sum: a door that sees mostly bare faces must trust them as well. A
+    side that nothing holds to it is named in the log, and is the narrowest.
     """
     above = _edge(p_mask, is_mask, weights, goal.wrong)
-    below = 1 - _edge(1 - p_mask, ~is_mask, weights, goal.wrong)
-    return Thresholds(mask_above=round(above, 3), no_mask_below=round(below, 3))
+    below = _edge(1 - p_mask, ~is_mask, weights, goal.wrong)
+    for side, edge, value in (("mask_above", above, _MOST_SURE), ("no_mask_below", below, 1 - _MOST_SURE)):
+        if edge is None:
+            log.warning(
+                "no %s holds the goal of at most %g %% wrong; it is %.2f, and more than that will be wrong, or hardly "
+                "a face decided: train on more pictures, or look at the labels",
+                *(side, goal.wrong * 100, value),
+            )
+    return Thresholds(
+        mask_above=round(_MOST_SURE if above is None else above, 3),
+        no_mask_below=round(1 - (_MOST_SURE if below is None else below), 3),
+    )
 
 
-def _edge(score: Floats, right: Flags, weights: Floats, wrong: float) -> float:
-    """The lowest edge, at least `_LEAST_SURE`, above which at most the given share of weight is wrong."""
-    for edge in np.arange(_LEAST_SURE, 0.991, 0.005):
+def _edge(score: Floats, right: Flags, weights: Floats, wrong: float) -> float | None:
+    """The lowest edge, at least `_LEAST_SURE`, above which at most the given share of weight is wrong; None if none is.
+
+    An edge with nothing above it does not count.
+    """
+    for edge in np.arange(_LEAST_SURE, _MOST_SURE + 0.001, 0.005):
         inside = score >= edge
         total = float(weights[inside].sum())
         if total and float(weights[inside & ~right].sum()) / total <= wrong:
             return float(edge)
-    return 0.99
+    return None

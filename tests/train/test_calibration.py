@@ -94,3 +94,19 @@ def test_no_face_is_never_favoured_and_never_given_up() -> None:
     lost = np.array([[0.005, 0.005, 0.99]] * 50)
     assert fit_reserve(lost, LABELS, np.ones(50)) == -2
     assert fit_reserve(sure[:, :2], LABELS[:2], np.ones(50)) == 0
+
+
+def test_a_goal_that_nothing_holds_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    p_mask = np.array([0.999, 0.998, 0.001, 0.002])
+    truth = np.array([True, False, False, False])
+    chosen = choose_thresholds(p_mask, truth, np.ones(4), Goal(0.01))
+    assert (chosen.mask_above, chosen.no_mask_below) == (0.99, 0.25)
+    (told,) = caplog.messages
+    assert "mask_above" in told
+    assert "1 %" in told
+    assert "0.99" in told
+
+
+def test_nothing_is_told_of_a_goal_that_is_held(caplog: pytest.LogCaptureFixture) -> None:
+    choose_thresholds(np.array([0.999, 0.001]), np.array([True, False]), np.ones(2), Goal(0.01))
+    assert caplog.messages == []
