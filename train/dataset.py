@@ -73,8 +73,10 @@ def _files_below(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
 
 def _is_picture(path: PurePosixPath) -> bool:
     # Only the last suffix says what a file is: 4.4.png and 27.9.jpg are pictures named "4.4" and "27.9".
-    suffix = path.suffix.lower()
-    return suffix in PICTURE_SUFFIXES and not path.name.startswith(".") and "__MACOSX" not in path.parts
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        return False
+    # In a hidden folder lies what was thrown away (.Trash-0), or a program's own.
+    return not any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in path.parts)
 
 
 def _classes(folders: set[PurePosixPath]) -> dict[PurePosixPath, str]:

@@ -193,3 +193,16 @@ def test_annotations_that_are_nested_without_end_are_refused(tmp_path: Path) -> 
     (tmp_path / "annotations.json").write_text("[" * 100_000)
     with pytest.raises(UsageError, match=r"annotations\.json is not of the COCO form"):
         with_boxes(Dataset(tmp_path, [Sample("photos.zip!p.jpg", "", kind="photo")]))
+
+
+def test_hidden_folders_hold_no_pictures(tmp_path: Path) -> None:
+    names = ("Mask/a.jpg", ".Trash-0/files/Mask/b.jpg", "Mask/.hidden/c.jpg", "Mask/.d.jpg")
+    dataset = open_dataset(_touched(tmp_path / ".data", *names))
+    assert [sample.path for sample in dataset.samples] == ["Mask/a.jpg"]
+    assert dataset.unlabelled == {}
+
+
+def test_a_member_may_begin_with_a_way_up(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("../Mask/a.jpg", b"some")
+    assert [sample.label for sample in open_dataset(tmp_path / "a.zip").samples] == ["mask"]

@@ -60,3 +60,11 @@ def test_the_page_has_its_grid_whatever_the_pictures_are(label: str, tiny_folder
     grid = cv2.imdecode(np.frombuffer(base64.b64decode(encoded[0]), np.uint8), cv2.IMREAD_COLOR)
     assert grid.shape == (GRID_SIDE, 4 * GRID_SIDE, 3)
     assert grid.any() == (label != "gone")
+
+
+def test_clips_are_no_pictures_that_cannot_be_read(tiny_folder: Path) -> None:
+    picture = open_dataset(tiny_folder).samples[0]
+    clip = Sample("clips/walk.mp4", "mask", kind="clip")
+    found = inspect_dataset(Dataset(tiny_folder, [clip, picture]))
+    assert found.corrupt == []
+    assert [fact.sample.path for fact in found.facts] == [picture.path]
