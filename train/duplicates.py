@@ -109,6 +109,13 @@ def families(prints: Sequence[Fingerprint], names: Sequence[str] = (), groups: S
     return [joined.root(index) for index in range(len(prints))]
 
 
+def augmented_beside_plain(names: Iterable[str]) -> list[str]:
+    """The names that an augmenter gave, if there are others too: `families` joins none of them with its original."""
+    given = list(names)
+    augmented = [name for name in given if _augmentation_family(name)]
+    return augmented if len(augmented) < len(given) else []
+
+
 def _augmentation_family(path: str) -> str | None:
     """`Augmented_12_334` and `Augmented_12_87` come from one picture of one folder; None for any other name."""
     folder, _, name = path.rpartition("/")

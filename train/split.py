@@ -44,7 +44,7 @@ def grouped(dataset: Dataset, progress: Count = uncounted) -> Dataset:
     A group that is named stays whole and takes in the copies of its pictures; two that share one become one. Files that
     cannot be read are left out. Clips are not looked at, and where every picture has a group, none is opened.
     """
-    if all(sample.kind == "clip" or _names_group(sample) for sample in dataset.samples):
+    if not without_group(dataset.samples):
         return dataset
     kept, prints = _fingerprinted(dataset, progress)
     pictures = [sample for sample in kept if sample.kind != "clip"]
@@ -59,6 +59,11 @@ def grouped(dataset: Dataset, progress: Count = uncounted) -> Dataset:
         name = min(named) if named else f"g{family[0].sha256[:12]}"
         name_of |= dict.fromkeys((sample.group for sample in family), name)
     return replace(dataset, samples=[replace(sample, group=name_of.get(sample.group, sample.group)) for sample in kept])
+
+
+def without_group(samples: Iterable[Sample]) -> list[Sample]:
+    """Those for which copies must be looked for: pictures that name no group."""
+    return [sample for sample in samples if sample.kind != "clip" and not _names_group(sample)]
 
 
 def _names_group(sample: Sample) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -36,6 +37,7 @@ def split(
     from train.cli.progress import counted
     from train.cli.unlabelled import tell_unlabelled
     from train.dataset import open_dataset
+    from train.duplicates import augmented_beside_plain
     from train.files import check_output
     from train.samples import rebased, way_to, write_manifest
 
@@ -50,6 +52,7 @@ def split(
     dataset = open_dataset(data)
     way_to(dataset.root, output.parent)  # what cannot be named in it is refused before the pictures are read
     tell_unlabelled(dataset)
+    _tell_augmented(augmented_beside_plain(sample.path for sample in parts.without_group(dataset.samples)))
     with counted("reading") as progress:
         found = parts.grouped(dataset, progress)
     kept = {sample.path for sample in found.samples}
@@ -73,6 +76,16 @@ def split(
         click.echo(f"{part or '-':6} {label or '-':10} {count}")
     if unreadable:
         raise click.exceptions.Exit(1)
+
+
+def _tell_augmented(paths: Sequence[str]) -> None:
+    if paths:
+        click.echo(
+            f"{len(paths)} files were augmented by their names ({paths[0]}): turned or zoomed copies are not found, "
+            "so that their plain originals may come into other parts; say what belongs together in a manifest's column "
+            "group_id",
+            err=True,
+        )
 
 
 def _tell_leaking(groups: int) -> None:
