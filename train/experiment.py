@@ -5,17 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edge.errors import UsageError
-from edge.vision.classifier import NOT_A_FACE
 from train.architectures import ARCHITECTURES, FROM_SCRATCH, Model, load_keras
 from train.choices import Choices, checked, chosen_preset
 from train.dataset import Dataset, open_dataset, with_boxes
-from train.detector.objects import read_objects
-from train.detector.traps import load_traps
 from train.files import claimed
 from train.fit import Progress, Trainer
 from train.hard import hard_examples
@@ -23,11 +19,11 @@ from train.labels import INCORRECT, MASK, NO_FACE, NO_MASK
 from train.presets import Preset
 from train.progress import Count, Note, silent
 from train.recipes import BalancedRecipe, PlainRecipe, Recipe
+from train.refusals import check_extras, check_folder, check_manifest, check_parts
 from train.regions import RegionCache, RegionFile
 from train.runs import EpochRecord, RunFolder, RunSettings, check_same_run
-from train.samples import PARTS, Sample
+from train.samples import Sample
 from train.sampling import stratum_of
-from train.split import leaking_groups
 from train.teacher import teacher_of
 from train.validation import ValidationSet, judged
 
@@ -54,15 +50,16 @@ def fit(
     """
     name, preset = chosen_preset(choices)
     choices = checked(name, preset, choices)
-    _check_folder(run, choices)
+    check_manifest(manifest)
+    check_folder(run, choices)
     keras = load_keras()
     keras.utils.set_random_seed(choices.seed)
     dataset = with_boxes(open_dataset(manifest))
-    _check_parts(dataset, preset, note)
+    check_parts(dataset, preset, note)
     settings = _settings(name, preset, manifest, run, choices)
     check_same_run(run, settings)
     train, validation = (_usable(dataset, part, preset) for part in ("train", "val"))
-    _check_extras(choices, train, settings)
+    check_extras(choices, train, settings)
     # Before the pictures are read, which takes minutes: what can be refused is refused at once.
     model = _network(preset, choices, settings)
     teacher = teacher_of(RunFolder(choices.teacher), settings) if choices.teacher else None
@@ -184,56 +181,3 @@ def _settings(name: str, preset: Preset, manifest: Path, run: RunFolder, choices
         command=choices.command,
         details=details,
     )
-
-
-def _check_extras(choices: Choices, train: Sequence[Sample], settings: RunSettings) -> None:
-    """Refuses hard examples that do not fit, and objects and traps that cannot be read or would never be shown."""
-    if choices.hard_run:
-        _check_hard_run(choices.hard_run, train, settings)
-    given = {"--objects": choices.objects, "--traps": choices.traps}
-    if any(given.values()) and not any(sample.label == NO_FACE for sample in train):
-        raise UsageError(
-            f"{' and '.join(option for option, path in given.items() if path)}: shown only among pictures labelled "
-            f"{NO_FACE}, of which the train part has none; add some, or leave this out"
-        )
-    if choices.objects:
-        read_objects(choices.objects)
-    if choices.traps:
-        load_traps(choices.traps)
-
-
-def _check_hard_run(run: Path, train: Sequence[Sample], settings: RunSettings) -> None:
-    there = RunFolder(run).settings()
-    if there.manifest_sha256 != settings.manifest_sha256:
-        raise UsageError(f"{run} was trained on another split; its hard examples would leak")
-    if NOT_A_FACE not in there.labels and any(sample.label == NO_FACE for sample in train):
-        raise UsageError(
-            f"--hard-examples: {run} knows no {NOT_A_FACE}, and the train part has pictures of label {NO_FACE}; "
-            "give a run of --preset own"
-        )
-
-
-def _check_parts(dataset: Dataset, preset: Preset, note: Note) -> None:
-    """Refuses a split that leaks, apart from a published one for a seed's preset: that is for a comparison."""
-    samples = [sample for sample in dataset.samples if sample.split in PARTS]
-    leaking = leaking_groups(samples) or leaking_groups(replace(sample, group=sample.path) for sample in samples)
-    if not leaking:
-        return
-    group, parts = min(leaking.items())
-    leak = f"{group} is in {' and '.join(sorted(parts))}"
-    if preset.steps or any(sample.split != sample.published_split for sample in samples):
-        raise UsageError(f"{leak}: what is learned there would be measured again; `maskgate-train split` mends it")
-    note(f"the published split leaks ({leak}): the figures are good for a comparison only")
-
-
-def _check_folder(run: RunFolder, choices: Choices) -> None:
-    """A folder that something is read from, or that `thaw` made, is not trained in."""
-    sources = {"--start": choices.start, "--hard-examples": choices.hard_run, "--teacher": choices.teacher}
-    for option, source in sources.items():
-        if source is not None and source.resolve() == run.path.resolve():
-            raise UsageError(f"{option} and -o both name {run.path}; give another folder with -o")
-    if run.best_weights.is_file() and not run.state.is_file():
-        raise UsageError(
-            f"{run.path} holds weights, but nothing to go on from; "
-            f"give another folder with -o, and `--start {run.path}` to begin from these"
-        )

@@ -112,6 +112,28 @@ def test_a_split_that_leaks_is_refused(what: str, tiny_manifest: Path, tmp_path:
     _refused(manifest, tmp_path / "run", _CNN4, f"{named} is in test and train: .*`maskgate-train split`")
 
 
+@pytest.mark.parametrize("what", ["spelling", "absolute", "content"])
+def test_one_picture_by_two_names_is_a_leak(what: str, tiny_manifest: Path, tmp_path: Path) -> None:
+    samples = read_manifest(tiny_manifest)
+    train = next(sample for sample in samples if sample.split == "train")
+    path = Path(train.path)
+    again = {
+        "spelling": f"./{path.parent}/./{path.name}",
+        "absolute": str((tiny_manifest.parent / path).resolve()),
+        "content": str(path.with_name("copy.png")),
+    }[what]
+    named = f"sha256 {train.sha256}" if what == "content" else train.path
+    leak = replace(train, split="test", path=again, group="other", sha256=train.sha256 if what == "content" else "")
+    manifest = _manifest_in(tmp_path, tiny_manifest, [*samples, leak])
+    _refused(manifest, tmp_path / "run", _CNN4, f"{named} is in test and train: .* once the column group_id is out")
+
+
+def test_what_has_not_been_divided_is_no_manifest(tiny_folder: Path, tmp_path: Path) -> None:
+    data = Path(shutil.make_archive(str(tmp_path / "leak"), "zip", tiny_folder))
+    _refused(data, tmp_path / "run", _CNN4, r"leak\.zip is no manifest.*`maskgate-train split leak\.zip -o")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_published_split_that_leaks_is_only_for_the_seeds(tiny_manifest: Path, tmp_path: Path) -> None:
     samples = [replace(sample, published_split=sample.split) for sample in read_manifest(tiny_manifest)]
     group = next(sample.group for sample in samples if sample.split == "val")
