@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from edge.errors import UnavailableError, UsageError
+from edge.errors import UnavailableError
+from train.weights import load_weights
 
 Model: TypeAlias = Any
 """A `keras.Model`; Keras ships no types."""
@@ -154,13 +154,7 @@ def mobilenet_backbone(size: int, alpha: float, weights: Path | str | None) -> M
             ) from error
     model = build(input_shape=shape, alpha=alpha, include_top=False, weights=None)
     if weights is not None:
-        try:
-            with warnings.catch_warnings(action="ignore"):  # Of each layer that does not fit; the error says it once.
-                model.load_weights(str(weights))
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"{weights} does not fit MobileNetV2 of width {alpha}: {str(error).splitlines()[0]}"
-            ) from error
+        load_weights(model, Path(weights), f"MobileNetV2 of width {alpha:g}")
     return model
 
 

@@ -23,9 +23,14 @@ from train.refusals import check_extras, check_folder, check_manifest, check_par
 from train.regions import RegionCache, RegionFile
 from train.runs import EpochRecord, RunFolder, RunSettings, check_same_run
 from train.samples import Sample
-from train.sampling import stratum_of
+from train.sampling import SMALLEST_BOX, stratum_of
 from train.teacher import teacher_of
-from train.validation import ValidationSet, judged
+from train.validation import SMALLEST_JUDGED, ValidationSet, judged
+
+_NOT_COUNTED = {
+    "train": f"a boxed face of less than {SMALLEST_BOX} px does not",
+    "val": f"a drawn-on mask and a boxed face of less than {SMALLEST_JUDGED} px do not",
+}
 
 
 def fit(
@@ -66,8 +71,8 @@ def fit(
     note(f"reading {len(train)} training and {len(validation)} validation pictures")
     with claimed(run.path):
         cache = RegionCache(run.path.parent / "cache", choices.landmarks)
-        train, train_file = _regions(cache, train, dataset, note, progress.read)
-        validation, validation_file = _regions(cache, validation, dataset, note, progress.read)
+        train, train_file = _regions(cache, train, dataset, preset, note, progress.read)
+        validation, validation_file = _regions(cache, validation, dataset, preset, note, progress.read)
         recipe = _recipe(preset, train, train_file, choices.seed)
         if isinstance(recipe, BalancedRecipe):
             recipe.objects, recipe.traps = choices.objects, choices.traps
@@ -82,10 +87,10 @@ def fit(
 
 
 def _regions(
-    cache: RegionCache, samples: Sequence[Sample], dataset: Dataset, note: Note, read: Count
+    cache: RegionCache, samples: Sequence[Sample], dataset: Dataset, preset: Preset, note: Note, read: Count
 ) -> tuple[list[Sample], Path]:
     kept, path = cache.prepare(samples, dataset.store(), read)
-    if not {MASK, NO_MASK} <= {sample.label for sample in kept}:
+    if _missing(kept, preset):
         raise UsageError(
             f"the {samples[0].split} part has no readable picture of one label below {dataset.root}; "
             "`maskgate-train inspect` says why"
@@ -101,16 +106,26 @@ def _usable(dataset: Dataset, part: str, preset: Preset) -> list[Sample]:
     """The labelled samples of a part; the seeds know only two labels, and bad wear is what its publisher called it."""
     labels = (MASK, NO_MASK, INCORRECT, NO_FACE) if preset.steps else (MASK, NO_MASK)
     chosen = [sample for sample in dataset.part(part) if sample.label in labels and sample.kind != "clip"]
-    large = [
-        sample for sample in chosen if (judged(sample) if part == "val" else stratum_of(sample) or not preset.steps)
-    ]
-    missing = {MASK, NO_MASK} - {sample.label for sample in large}
+    missing = _missing(chosen, preset)
     if missing:
+        there = missing & {sample.label for sample in chosen}
+        why = f" that counts ({_NOT_COUNTED[part]})" if there else ""
         raise UsageError(
-            f"the {part} part of the manifest has no {' and no '.join(sorted(missing))}"
-            f"{' of a size that counts' if len(large) < len(chosen) else ''}; `maskgate-train split` makes the parts"
+            f"the {part} part of the manifest has no {' and no '.join(sorted(missing))}{why}; "
+            "`maskgate-train split` makes the parts"
         )
     return chosen
+
+
+def _missing(samples: Sequence[Sample], preset: Preset) -> set[str]:
+    """Which of the two labels no sample of a part has that is learned from, or that epochs are compared by."""
+    return {MASK, NO_MASK} - {sample.label for sample in samples if _counts(sample, preset)}
+
+
+def _counts(sample: Sample, preset: Preset) -> bool:
+    if sample.split == "val":
+        return judged(sample) and not (preset.metric == "balanced" and sample.drawn_on)
+    return bool(stratum_of(sample)) or not preset.steps
 
 
 def _recipe(preset: Preset, samples: list[Sample], regions: Path, seed: int) -> Recipe:

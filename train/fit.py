@@ -77,7 +77,7 @@ class Trainer:
         """Trains from the beginning, or from where the run folder's state says that it was interrupted.
 
         Raises:
-            UsageError: a file to go on from is damaged.
+            UsageError: a file to go on from is damaged, or an epoch ends without a score.
         """
         state = self._resume()
         with BatchHelper(self._recipe, first_epoch=len(self._records)) as helper:
@@ -128,6 +128,12 @@ class Trainer:
     ) -> tuple[EpochRecord, bool]:
         self._average.exchange(self._model)
         scores = self._validation.validate(predict(self._model, self._validation.views, self._preset.pixels))
+        if not math.isfinite(scores.score):
+            raise UsageError(
+                f"the score of epoch {len(self._records) + 1} on val is no number (training loss {loss:g}): the "
+                "weights that it began from hold such, or the training ran away; give other --weights or another "
+                "--seed, and another folder with -o"
+            )
         best = scores.score > self._best
         if best:
             self._best = scores.score

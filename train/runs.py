@@ -18,7 +18,17 @@ from train.architectures import ARCHITECTURES, Model, Pixels
 from train.files import replacing
 from train.weights import save_weights
 
-_DAMAGE = (OSError, LookupError, TypeError, ValueError, EOFError, csv.Error, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (
+    OSError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    EOFError,
+    csv.Error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @contextmanager

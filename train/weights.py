@@ -10,6 +10,8 @@ import warnings
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from edge.errors import UsageError
 from train.files import replacing
 
@@ -85,7 +87,7 @@ def load_weights(model: Any, path: Path, kind: str) -> None:
         kind: what the network is called in the error.
 
     Raises:
-        UsageError: the file is damaged or of another network.
+        UsageError: the file is damaged or of another network, or what it holds are no numbers.
     """
     try:
         with warnings.catch_warnings(action="ignore"):  # Of each layer that does not fit; the error says it once.
@@ -93,3 +95,5 @@ def load_weights(model: Any, path: Path, kind: str) -> None:
     except _DAMAGE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UsageError(f"{path} holds no weights of {kind}: {reason}") from error
+    if not all(np.isfinite(values).all() for values in model.get_weights()):
+        raise UsageError(f"{path} holds weights that are no finite numbers: give another file")

@@ -7,12 +7,14 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow", reason="the training extra is not installed")
 
 from edge.errors import UnavailableError, UsageError
 from edge.vision.geometry import Box
+from train.architectures import mobilenet_backbone
 from train.choices import USUAL_WEIGHTS, Choices
 from train.experiment import fit
 from train.files import claimed
@@ -187,7 +189,7 @@ def test_two_trainings_in_one_folder_at_once_are_refused(tiny_manifest: Path, tm
 def test_what_is_wrong_with_weights_is_said_before_pictures_are_read(tiny_manifest: Path, tmp_path: Path) -> None:
     choices = Choices(size=32, steps=1, alpha=0.35, weights=tiny_manifest)
     read: list[int] = []
-    with pytest.raises(UsageError, match="does not fit MobileNetV2"):
+    with pytest.raises(UsageError, match=r"holds no weights of MobileNetV2 of width 0\.35: "):
         fit(tiny_manifest, RunFolder(tmp_path / "run"), choices, Progress(read=lambda done, _total: read.append(done)))
     assert read == []
     assert not (tmp_path / "run").exists()
@@ -216,7 +218,31 @@ def test_faces_too_small_to_learn_from_or_to_judge_are_none(part: str, tiny_mani
     ]
     manifest = _manifest_in(tmp_path, tiny_manifest, samples)
     choices = Choices(size=32, steps=1, alpha=0.35)
-    _refused(manifest, tmp_path / "run", choices, f"the {part} part .* no mask and no no_mask of a size that counts")
+    message = f"the {part} part .* no mask and no no_mask that counts .*a boxed face of less than 1[46] px do"
+    _refused(manifest, tmp_path / "run", choices, message)
+
+
+def test_masks_that_are_all_drawn_on_give_no_score(tiny_manifest: Path, tmp_path: Path) -> None:
+    samples = [
+        replace(sample, flags=frozenset({"simulated_mask"}))
+        if (sample.split, sample.label) == ("val", "mask")
+        else sample
+        for sample in read_manifest(tiny_manifest)
+    ]
+    manifest = _manifest_in(tmp_path, tiny_manifest, samples)
+    choices = Choices(size=32, steps=1, alpha=0.35)
+    _refused(manifest, tmp_path / "run", choices, r"the val part .* has no mask that counts \(a drawn-on mask and")
+
+
+def test_weights_that_are_no_numbers_are_named(tiny_manifest: Path, tmp_path: Path) -> None:
+    model = mobilenet_backbone(32, 0.35, None)
+    model.set_weights([np.full_like(values, np.nan) for values in model.get_weights()])
+    file = tmp_path / "nan.weights.h5"
+    model.save_weights(str(file))
+    choices = Choices(size=32, steps=1, alpha=0.35, weights=file)
+    _refused(tiny_manifest, tmp_path / "run", choices, r"nan\.weights\.h5 holds weights that are no finite numbers")
+    file.write_bytes(file.read_bytes().replace(b"HEAP", b"HEAQ"))
+    _refused(tiny_manifest, tmp_path / "run", choices, r"nan\.weights\.h5 holds no weights of MobileNetV2")
 
 
 def test_a_run_for_pictures_of_another_size_is_no_start(
