@@ -16,6 +16,7 @@ from train.files import claimed
 from train.fit import Progress, Trainer
 from train.hard import hard_examples
 from train.labels import INCORRECT, MASK, NO_FACE, NO_MASK
+from train.material import digests_of
 from train.presets import Preset
 from train.progress import Count, Note, silent
 from train.recipes import BalancedRecipe, PlainRecipe, Recipe
@@ -177,6 +178,7 @@ def _settings(name: str, preset: Preset, manifest: Path, run: RunFolder, choices
         "objects": choices.objects.name if choices.objects else "",
         "traps": choices.traps.name if choices.traps else "",
         "landmarks": choices.landmarks.name if choices.landmarks else "",
+        "digests": digests_of(choices),
         "phases": [f"{p.name}: {p.epochs} epochs, {p.optimizer} {p.rate:g} {p.decay}" for p in preset.phases],
     }
     return RunSettings(

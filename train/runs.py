@@ -262,7 +262,8 @@ def check_same_run(run: RunFolder, settings: RunSettings) -> None:
     """Refuses to go on in a folder that holds another run.
 
     Raises:
-        UsageError: it does; what differs is named. The commands are not compared.
+        UsageError: it does; what differs is named. The commands are not compared, and contents only where both runs
+            know them: those of earlier versions do not.
     """
     if not (run.state.is_file() or run.has_settings()):
         return
@@ -270,7 +271,13 @@ def check_same_run(run: RunFolder, settings: RunSettings) -> None:
     found = [
         f"{name.replace('_', ' ')}: {there.get(name)} there, {value} here"
         for name, value in here.items()
-        if name not in ("command", "details") and value != there.get(name)
+        if name not in ("command", "details", "digests") and value != there.get(name)
+    ]
+    before, now = there.get("digests", {}), here.get("digests", {})
+    found += [
+        f"content of --{name.replace('_', '-')}: {before[name]} there, {value} here"
+        for name, value in now.items()
+        if before.get(name, value) != value
     ]
     if found:
         raise UsageError(

@@ -19,6 +19,7 @@ from train.choices import USUAL_WEIGHTS, Choices
 from train.experiment import fit
 from train.files import claimed
 from train.fit import Progress
+from train.material import digests_of
 from train.runs import RunFolder, check_same_run
 from train.samples import Sample, read_manifest, write_manifest
 
@@ -71,6 +72,52 @@ def test_each_detail_is_compared(name: str, tiny_run: RunFolder) -> None:
     check_same_run(tiny_run, replace(settings, command="typed in another way"))
     with pytest.raises(UsageError, match=f"{name.replace('_', ' ')}:  there, other here"):
         check_same_run(tiny_run, replace(settings, details=settings.details | {name: "other"}))
+
+
+def test_another_file_of_the_same_name_makes_another_run(
+    tiny_run: RunFolder, tiny_manifest: Path, tmp_path: Path
+) -> None:
+    def stop(*_: object) -> None:
+        raise InterruptedError("somebody pulled the plug")
+
+    earlier = Path(shutil.copytree(tiny_run.path, tmp_path / "earlier"))
+    earlier_run = RunFolder(earlier)
+    earlier_run.write_settings(replace(earlier_run.settings(), manifest_path=str(tiny_manifest)))
+    run, choices = RunFolder(tmp_path / "run"), replace(_CNN4, start=earlier, weights=None)
+    with pytest.raises(InterruptedError):
+        fit(tiny_manifest, run, choices, Progress(step=stop))
+    model = earlier_run.best_model()
+    model.set_weights([2 * values for values in model.get_weights()])
+    earlier_run.save_best(model)
+    _refused(tiny_manifest, run.path, choices, r"content of --start: [0-9a-f]{12} there, [0-9a-f]{12} here")
+    known = run.settings()
+    run.write_settings(replace(known, details={k: v for k, v in known.details.items() if k != "digests"}))
+    assert len(fit(tiny_manifest, run, choices, Progress())) == 1  # As a run of an earlier version.
+
+
+def test_material_is_known_by_its_content(tiny_run: RunFolder, tmp_path: Path) -> None:
+    objects = tmp_path / "objects"
+    (objects / "cats").mkdir(parents=True)
+    (objects / "cats" / "one.png").write_bytes(b"one")
+    for name in ("traps.npz", "yunet.onnx", "w.weights.h5"):
+        (tmp_path / name).write_bytes(name.encode())
+    choices = Choices(
+        weights=tmp_path / "w.weights.h5",
+        landmarks=tmp_path / "yunet.onnx",
+        traps=tmp_path / "traps.npz",
+        objects=objects,
+        hard_run=tiny_run.path,
+        teacher=tiny_run.path,
+        start=tmp_path / "gone",
+    )
+    before = digests_of(choices)
+    assert set(before) == {"weights", "landmarks", "traps", "objects", "hard_examples", "teacher"}
+    assert len(set(before.values())) == 5
+    (objects / "cats" / "one.png").rename(objects / "cats" / "two.png")
+    (tmp_path / "traps.npz").write_bytes(b"other")
+    after = digests_of(choices)
+    assert {name for name in before if before[name] != after[name]} == {"traps", "objects"}
+    assert digests_of(Choices(weights="imagenet")) == {}
 
 
 def test_a_thawed_run_is_not_trained_over(tiny_run: RunFolder, tiny_manifest: Path) -> None:
