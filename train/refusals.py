@@ -91,7 +91,15 @@ def _named(samples: Sequence[Sample], root: Path) -> Iterator[list[Sample]]:
 
 
 def check_folder(run: RunFolder, choices: Choices) -> None:
-    """A folder that something is read from, or that `thaw` made, is not trained in."""
+    """Refuses a folder that something is read from, that `thaw` made, or that holds others' files by our names.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if taken := run.taken():
+        raise UsageError(
+            f"{run.path} is no run folder, and {taken[0].name} in it would be lost; give another folder with -o"
+        )
     sources = {"--start": choices.start, "--hard-examples": choices.hard_run, "--teacher": choices.teacher}
     for option, source in sources.items():
         if source is not None and source.resolve() == run.path.resolve():

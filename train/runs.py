@@ -147,6 +147,17 @@ class RunFolder:
         """What makes the folder a run; nothing else is written over these."""
         return [self._settings, self._history, self.state, self.best_weights, self.float_model]
 
+    def taken(self) -> list[Path]:
+        """Files of a folder that is no run in the places of those of a run, which would be written over or deleted."""
+        if self.has_settings():
+            return []
+        named = [*self.kept(), self.model, self.model.with_suffix(".json")]
+        others = [self.path / name for name in ("parity.json", "representative.csv", "curves.png")]
+        return [*(file for file in (*named, *others) if file.exists()), *self._states()]
+
+    def _states(self) -> list[Path]:
+        return [*self.path.glob("last.*.keras"), *self.path.glob("average.*.npz")]
+
     @property
     def _settings(self) -> Path:
         return self.path / "run.json"
@@ -209,7 +220,7 @@ class RunFolder:
         with replacing(self.state) as draft:
             draft.write_text(json.dumps(asdict(state)), encoding="utf-8")
         kept = {self.last_model(state.done), self.average(state.done)}
-        for file in {*self.path.glob("last.*.keras"), *self.path.glob("average.*.npz")} - kept:
+        for file in set(self._states()) - kept:
             file.unlink()
 
     def read_state(self) -> RunState:

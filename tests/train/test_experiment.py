@@ -130,6 +130,15 @@ def test_a_thawed_run_is_not_trained_over(tiny_run: RunFolder, tiny_manifest: Pa
     assert thawed.best_weights.read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["history.csv", "last.7.keras", "model.tflite"])
+def test_a_folder_of_somebody_else_is_not_trained_in(name: str, tiny_manifest: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    file = tmp_path / "run" / name
+    file.write_text("mine")
+    _refused(tiny_manifest, tmp_path / "run", _CNN4, f"is no run folder, and {name} in it would be lost; give another")
+    assert file.read_text() == "mine"
+
+
 def test_a_run_interrupted_in_its_first_epoch_goes_on_and_only_it(tiny_manifest: Path, tmp_path: Path) -> None:
     def stop(*_: object) -> None:
         raise InterruptedError("somebody pulled the plug")
