@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,27 +17,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ImageError, UsageError
-from edge.vision.cards import Calibration, Crop, ModelCard, ModelInput, Thresholds
+from edge.vision.cards import Calibration, ModelCard, Thresholds
 from train import metrics
 from train.architectures import Model
 from train.average import mean_model
 from train.calibration import choose_thresholds, favours, fit_temperature, mask_probability
+from train.cards import card_of, check_card_place, write_card, write_model
 from train.dataset import Dataset, open_dataset, with_boxes
 from train.evaluation import figures_of
-from train.files import check_output, write_output, write_outputs
+from train.files import check_output, write_output
 from train.judging import Judgements, judge
 from train.labels import INCORRECT, MASK, NO_MASK
 from train.progress import Count, Note, silent, uncounted
 from train.published import seeds_for_card
-from train.quantize import float_file, int8_file, readable, representative_of
+from train.quantize import float_file, int8_file, readable, representative_given, representative_of
 from train.runs import RunFolder, RunSettings
 from train.safety import check_parity, write_if_safe
 from train.samples import Sample, rebased, write_manifest
 from train.storage import PictureStore
 from train.validation import judged, predict
 from train.views import face_view
-
-LICENCE = "Apache-2.0 for the file; the pictures it was trained on carry terms of their own, see docs/training.md"
 
 _TIGHT, _LOOSE = 0.0, 0.35
 """Margins between which a detector's boxes lie; thresholds must hold for both."""
@@ -69,22 +67,22 @@ def export(
     Args:
         run: a finished run.
         output: the .tflite file to write.
-        representative: a manifest, all of whose pictures are used; by default some of the training part.
+        representative: a manifest, whose pictures for training are used (`representative_given`); by default some of
+            the training part.
         average: runs whose weights are averaged with those of `run` (`mean_model`).
         note: told in words what happens.
         progress: told how many pictures of a step are done.
 
     Raises:
         ModelError: the file is not safe to ship; nothing is written at `output`.
-        UsageError: `output` has another suffix, a run is none, the runs cannot be averaged, or `val` holds no pictures
-            of both classes that can be read.
+        UsageError: `output` has another suffix or would be written over something else, a run is none, the runs cannot
+            be averaged, `val` holds no pictures of both classes that can be read, or `representative` none to take.
     """
     if output.suffix != ".tflite":
         raise UsageError(f"{output}: the name of a model ends in .tflite")
     settings = run.settings()
     output.parent.mkdir(parents=True, exist_ok=True)
-    for file in (output, output.with_suffix(".json")):
-        check_output(file, *run.kept())
+    _check_outputs(output, run, average)
     model = mean_model([run, *average])
     dataset = with_boxes(open_dataset(manifest_of(run, settings)))
     shifts = _centre(model, dataset, settings, progress)
@@ -92,8 +90,9 @@ def export(
     with TemporaryDirectory(dir=run.path, prefix=".export-") as folder:
         draft = Path(folder) / "model.tflite"
         _convert(run, model, dataset, representative, draft, note)
-        card = _card(output.stem, draft, settings, shifts, [other.settings() for other in average])
-        _write_card(draft, card)
+        others = [other.settings() for other in average]
+        card = card_of(output.stem, draft, settings, shifts, others, representative)
+        write_card(draft, card)
         note("measuring int8 against float on val")
         seen = judge(draft, dataset.part("val"), dataset.store(), progress=progress)
         _name(seen.unreadable, note)
@@ -103,15 +102,25 @@ def export(
         check_parity(parity.float_balanced_accuracy, parity.int8_balanced_accuracy)
         temperature, thresholds = calibrate(draft, seen, dataset, progress)
         card = card.model_copy(update={"calibration": Calibration(temperature=temperature), "thresholds": thresholds})
-        _write_card(draft, card)
+        write_card(draft, card)
         note("measuring on test")
         tested = judge(draft, dataset.part("test"), dataset.store(), progress=progress)
         _name(tested.unreadable, note)
         card = card.model_copy(update={"metrics": _figures(draft, tested, dataset, parity, progress)})
-        _write_model(output, draft.read_bytes(), card)
+        write_model(output, draft.read_bytes(), card)
         # What `report` shows: of a file that was refused it must not be.
-        _write_model(run.model, draft.read_bytes(), card)
+        write_model(run.model, draft.read_bytes(), card)
     return card, parity
+
+
+def _check_outputs(output: Path, run: RunFolder, average: Sequence[RunFolder]) -> None:
+    """Refuses to write over what the runs hold (but for the last export of `run` itself), and a card over no card."""
+    card = output.with_suffix(".json")
+    kept = [file for each in (run, *average) for file in each.kept()]
+    exported = [file for each in average for file in (each.model, each.model.with_suffix(".json"))]
+    for file in (output, card):
+        check_output(file, *kept, *exported)
+    check_card_place(card)
 
 
 def _convert(
@@ -119,7 +128,11 @@ def _convert(
 ) -> None:
     """The int8 file as `draft`; the float file and the list of representative pictures into the run folder."""
     settings = run.settings()
-    chosen = with_boxes(open_dataset(representative)) if representative else representative_of(dataset, settings.seed)
+    chosen = (
+        representative_given(representative, dataset, note)
+        if representative
+        else representative_of(dataset, settings.seed)
+    )
     chosen = readable(chosen, note)
     write_manifest(run.path / "representative.csv", rebased(chosen.samples, chosen.root, run.path))
     note(f"quantizing on {len(chosen.samples)} pictures")
@@ -235,52 +248,3 @@ def _views(
             views.append(face_view(sample.kind, store.image(sample.path), sample.box, margin, settings.size))
             kept.append(sample)
     return kept, np.array(views, np.uint8).reshape(-1, settings.size, settings.size, 3)
-
-
-def _card(
-    name: str, file: Path, settings: RunSettings, shifts: dict[str, float], others: Sequence[RunSettings]
-) -> ModelCard:
-    """A card without calibration and figures."""
-    return ModelCard(
-        name=name,
-        task="mask-classifier",
-        version="1",
-        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
-        input=ModelInput(
-            width=settings.size,
-            height=settings.size,
-            channels="RGB",
-            dtype="uint8",
-            scale=settings.pixels.scale,
-            zero_point=settings.pixels.zero_point,
-        ),
-        labels=settings.labels,
-        thresholds=Thresholds(mask_above=0.5, no_mask_below=0.5),
-        crop=Crop(margin=settings.margin or 0.0),
-        training={
-            "data": {"manifest": settings.manifest, "sha256": settings.manifest_sha256},
-            "seed": settings.seed,
-            "command": settings.command,
-            "weights": settings.weights,
-            "preset": settings.preset,
-            "alpha": settings.alpha,
-            "logit_shifts": shifts,
-            "averaged_with": [{"command": other.command, "seed": other.seed} for other in others],
-            **settings.details,
-        },
-        licence=LICENCE,
-        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-    )
-
-
-def _write_card(model: Path, card: ModelCard) -> None:
-    write_output(model.with_suffix(".json"), _text(card))
-
-
-def _write_model(model: Path, content: bytes, card: ModelCard) -> None:
-    """File and card together: a file beside another one's card is refused by whoever loads it."""
-    write_outputs({model: content, model.with_suffix(".json"): _text(card)})
-
-
-def _text(card: ModelCard) -> str:
-    return json.dumps(card.model_dump(mode="json"), indent=2) + "\n"

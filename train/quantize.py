@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,10 @@ from numpy.typing import NDArray
 
 from edge.errors import UsageError
 from train.architectures import Model, Pixels, load_keras, with_probabilities
-from train.dataset import Dataset
+from train.dataset import Dataset, open_dataset, with_boxes
 from train.progress import Note, silent
 from train.runs import RunSettings
-from train.samples import Sample
+from train.samples import PARTS, Sample
 from train.sampling import stratum_of
 from train.views import face_view
 
@@ -35,6 +37,48 @@ def representative_of(dataset: Dataset, seed: int) -> Dataset:
     each = max(1, REPRESENTATIVE // len(by_stratum))
     chosen = [sample for groups in by_stratum.values() for sample in list(groups.values())[:each]]
     return Dataset(dataset.root, sorted(chosen, key=lambda sample: sample.path))
+
+
+def representative_given(manifest: Path, dataset: Dataset, note: Note = silent) -> Dataset:
+    """The pictures of a manifest that a file may be quantized on: those for training, none that it is measured on.
+
+    Args:
+        manifest: with parts or without.
+        dataset: of the run, whose `val` and `test` are left out by file, group and content.
+        note: told how many are left out.
+
+    Raises:
+        UsageError: none is left.
+    """
+    given = with_boxes(open_dataset(manifest))
+    divided = any(sample.split in PARTS for sample in given.samples)
+    measured = {each for part in ("val", "test") for sample in dataset.part(part) for each in _names(sample, dataset)}
+    kept = [
+        sample
+        for sample in (given.part("train") if divided else given.samples)
+        if measured.isdisjoint(_names(sample, given))
+    ]
+    if not kept:
+        raise UsageError(
+            f"{manifest} has no picture to quantize on: all are of another part than train, or in val or test of the "
+            "run; leave --representative out"
+        )
+    if left_out := len(given.samples) - len(kept):
+        note(
+            f"{left_out} pictures of {manifest} are of another part than train, or in val or test of the run; they are "
+            "left out"
+        )
+    return Dataset(given.root, kept)
+
+
+def _names(sample: Sample, dataset: Dataset) -> list[tuple[str, str]]:
+    """All that tells a picture, or the original that it shows, from others."""
+    names = [("path", os.path.normpath(dataset.root.resolve() / sample.path))]
+    if sample.group != sample.path:
+        names.append(("group", sample.group))
+    if sample.sha256:
+        names.append(("sha256", sample.sha256.lower()))
+    return names
 
 
 def readable(dataset: Dataset, note: Note = silent) -> Dataset:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,8 @@ from train.quantize import readable, representative_of, representative_views
 from train.runs import RunFolder, RunSettings
 
 _ARCH = "mobilenet_v2"
-_OWN = frozenset({"data", "seed", "command", "weights", "preset", "alpha", "logit_shifts"})
-"""What a card says of a training apart from the details of the run."""
+_OWN = frozenset({"data", "seed", "command", "weights", "preset", "alpha", "logit_shifts", "representative"})
+"""What a card says apart from the details of the run."""
 
 
 def thaw(file: Path, manifest: Path, run: RunFolder, note: Note = silent) -> None:
@@ -85,9 +86,13 @@ def _take_kernels(network: Model, file: Path, added: NDArray[np.float32]) -> dic
 def _check_folder(run: RunFolder, settings: RunSettings) -> None:
     if not run.path.is_dir() or not any(run.path.iterdir()):
         return
-    same = run.has_settings() and not run.state.is_file() and run.settings() == settings
-    if not same:
+    if run.state.is_file() or not run.has_settings() or not _same(run.settings(), settings):
         raise UsageError(f"{run.path} is not empty: delete it, or give another folder with -o")
+
+
+def _same(there: RunSettings, here: RunSettings) -> bool:
+    """Whether both are of one file; runs of earlier versions do not say of which they are."""
+    return replace(there, details={"thawed": here.details["thawed"], **there.details}) == here
 
 
 def _settings(card: ModelCard, manifest: Path, run: RunFolder) -> RunSettings:
@@ -107,7 +112,10 @@ def _settings(card: ModelCard, manifest: Path, run: RunFolder) -> RunSettings:
         manifest_sha256=file_sha256(manifest),
         manifest_path=os.path.relpath(manifest.resolve(), run.path.resolve()),
         command=training["command"],
-        details={name: value for name, value in training.items() if name not in _OWN},
+        details={
+            **{name: value for name, value in training.items() if name not in _OWN},
+            "thawed": {"sha256": card.sha256},
+        },
     )
 
 

@@ -51,6 +51,35 @@ def test_the_card_of_a_mean_names_the_other_runs(tiny_run: RunFolder, other_run:
     assert card.training["averaged_with"] == [{"command": "maskgate-train fit", "seed": 3}]
 
 
+def test_the_card_of_a_mean_with_thawed_runs_names_those_of_this_export(
+    tiny_run: RunFolder, other_run: RunFolder, tmp_path: Path
+) -> None:
+    before = [{"command": "maskgate-train fit long ago", "seed": 9}]
+    details = tiny_run.settings().details
+    _change(other_run, details=details | {"averaged_with": before, "thawed": {"sha256": "1" * 64}})
+    export(other_run, tmp_path / "mean.tflite", average=[tiny_run])
+    training = load_card(tmp_path / "mean.tflite").training
+    assert training["averaged_with"] == [{"command": "maskgate-train fit", "seed": 3}]
+    assert training["thawed"] == {"sha256": "1" * 64, "averaged_with": before}
+    third = RunFolder(Path(shutil.copytree(tiny_run.path, tiny_run.path.with_name("third"))))
+    export(third, tmp_path / "again.tflite", average=[other_run])
+    training = load_card(tmp_path / "again.tflite").training
+    assert training["averaged_with"] == [{"command": "maskgate-train fit", "seed": 4, "thawed": "1" * 64}]
+
+
+@pytest.mark.parametrize("name", ["run.tflite", "model.tflite", "best.weights.h5.tflite"])
+def test_a_mean_is_not_written_over_the_runs_that_it_is_of(
+    name: str, tiny_model: Path, tiny_run: RunFolder, other_run: RunFolder
+) -> None:
+    assert tiny_model.is_file()  # So that there is a model.tflite in the other run, too.
+    if name.startswith("best"):
+        (other_run.path / name).symlink_to("best.weights.h5")
+    before = {file.name: file.read_bytes() for file in other_run.path.iterdir()}
+    with pytest.raises(UsageError, match="is read here and would be written over"):
+        export(tiny_run, other_run.path / name, average=[other_run])
+    assert {file.name: file.read_bytes() for file in other_run.path.iterdir()} == before
+
+
 @pytest.mark.parametrize("other", [{"manifest_sha256": "0" * 64}, {"size": 96}])
 def test_runs_of_another_split_or_network_are_not_averaged(
     tiny_run: RunFolder, other_run: RunFolder, other: dict[str, object]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +19,10 @@ from support.drawn import drawn_face
 from train.architectures import SYMMETRIC, UNIT, load_keras
 from train.dataset import open_dataset
 from train.export import export
-from train.quantize import converter_of, float_file, scaled
+from train.quantize import converter_of, float_file, representative_given, scaled
 from train.runs import RunFolder
 from train.safety import check_file, check_parity
+from train.samples import Sample, rebased, write_manifest
 
 
 def test_the_exported_file_tells_drawn_faces_apart_through_the_daemons_own_code(tiny_model: Path) -> None:
@@ -70,9 +73,10 @@ def test_a_refused_file_does_not_take_the_place_of_the_one_before(
 
 
 def test_an_export_that_is_stopped_leaves_the_file_before_with_its_card(
-    tiny_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, tiny_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output, card, write = tmp_path / "m.tflite", tmp_path / "m.json", Path.write_bytes
+    before = tiny_model.with_suffix(".json").read_text()
 
     def stopped(path: Path, data: bytes) -> int:
         if path.parent == tmp_path and path.suffix == ".json":
@@ -80,11 +84,11 @@ def test_an_export_that_is_stopped_leaves_the_file_before_with_its_card(
         return write(path, data)
 
     output.write_bytes(b"the one before")
-    card.write_text("its card")
+    card.write_text(before)
     monkeypatch.setattr(Path, "write_bytes", stopped)
     with pytest.raises(KeyboardInterrupt):
         export(tiny_run, output)
-    assert (output.read_bytes(), card.read_text()) == (b"the one before", "its card")
+    assert (output.read_bytes(), card.read_text()) == (b"the one before", before)
     assert sorted(tmp_path.iterdir()) == [card, output]
 
 
@@ -95,6 +99,13 @@ def test_a_card_that_cannot_be_written_is_named_before_the_work(
     (tmp_path / "m.json").mkdir()
     with pytest.raises(IsADirectoryError, match=r"m\.json"):
         export(tiny_run, tmp_path / "m.tflite")
+
+
+def test_a_card_is_not_written_over_what_is_none(tiny_run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text('{"name": "mine"}')
+    with pytest.raises(UsageError, match=r"mine\.json is no card of a model .* give another name with -o"):
+        export(tiny_run, tmp_path / "mine.tflite")
+    assert (tmp_path / "mine.json").read_text() == '{"name": "mine"}'
 
 
 @pytest.mark.parametrize("name", ["run", "state"])
@@ -162,3 +173,29 @@ def test_the_list_of_representative_pictures_can_be_given_again(tiny_model: Path
     assert tiny_model.is_file()
     dataset = open_dataset(tiny_run.path / "representative.csv")
     assert all(dataset.store().readable(sample.path) for sample in dataset.samples)
+
+
+def test_what_the_run_is_measured_on_is_not_quantized_on(
+    tiny_run: RunFolder, tiny_manifest: Path, tmp_path: Path
+) -> None:
+    dataset = open_dataset(tiny_manifest)
+    parts = {part: dataset.part(part) for part in ("train", "val", "test")}
+    train, val, test = parts["train"][:6], parts["val"][:2], parts["test"][:2]
+    # Without parts; one of val by its path, one of test as a copy of another name.
+    shutil.copy(tiny_manifest.parent / test[0].path, tmp_path / "copy.png")
+    copy = Sample("copy.png", test[0].label, sha256=test[0].sha256)
+    given = rebased([*train, val[0]], dataset.root, tmp_path)
+    write_manifest(tmp_path / "plain.csv", [*(replace(s, split="", group=s.path, sha256="") for s in given), copy])
+    write_manifest(tmp_path / "divided.csv", rebased([*train, *val, *test], dataset.root, tmp_path))
+    write_manifest(tmp_path / "none.csv", rebased([*val, *test], dataset.root, tmp_path))
+    wanted = sorted(sample.name for sample in train)
+    for name, left_out in (("plain.csv", 2), ("divided.csv", 4)):
+        notes: list[str] = []
+        chosen = representative_given(tmp_path / name, dataset, notes.append)
+        assert sorted(sample.name for sample in chosen.samples) == wanted
+        assert notes[0].startswith(f"{left_out} pictures of {tmp_path / name} are of another part than train")
+    with pytest.raises(UsageError, match=r"none\.csv has no picture to quantize on"):
+        representative_given(tmp_path / "none.csv", dataset)
+    export(tiny_run, tmp_path / "m.tflite", tmp_path / "divided.csv")
+    said = load_card(tmp_path / "m.tflite").training["representative"]
+    assert said == {"manifest": "divided.csv", "sha256": file_sha256(tmp_path / "divided.csv")}

@@ -44,6 +44,7 @@ def test_the_run_answers_as_the_file_but_for_what_export_added(file: Path, tiny_
     card, settings = load_card(file), run.settings()
     assert (settings.size, settings.alpha, settings.labels) == (card.input.width, card.training["alpha"], card.labels)
     assert settings.details["phases"] == card.training["phases"]
+    assert settings.details["thawed"] == {"sha256": card.sha256}
     faces = [face for face in (portrait(), masked(portrait())) for _ in _VIEWS]
     pictures = np.stack(
         [
@@ -65,6 +66,9 @@ def test_only_the_same_run_is_thawed_over(file: Path, tiny_manifest: Path, tmp_p
     thaw(file, tiny_manifest, run)
     before = run.best_weights.read_bytes()
     run.best_weights.unlink()
+    known = run.settings()
+    # Earlier versions did not say of which file the run is.
+    run.write_settings(replace(known, details={k: v for k, v in known.details.items() if k != "thawed"}))
     thaw(file, tiny_manifest, run)
     assert len(run.best_weights.read_bytes()) == len(before)
     run.write_settings(replace(run.settings(), seed=99))

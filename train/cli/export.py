@@ -16,7 +16,7 @@ import click
 @click.option(
     "--representative",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Manifest of the pictures to quantize on; by default 300 of the training part.",
+    help="Manifest of pictures to quantize on (its train part, if it has parts); by default 300 that were trained on.",
 )
 @click.option(
     "--average",

@@ -199,12 +199,12 @@ def test_an_output_does_not_take_the_place_of_what_is_read(
 
 
 def test_export_names_what_it_leaves_out_and_says_only_its_own_on_stdout(
-    tiny_run: RunFolder, tiny_folder: Path, tiny_manifest: Path, tmp_path: Path
+    tiny_run: RunFolder, tiny_manifest: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "models" / "mine.tflite"
-    samples = [replace(sample, split="train") for sample in open_dataset(tiny_folder).samples[:6]]
+    dataset = open_dataset(tiny_manifest)
     gone = Sample("gone.png", "mask", "train")
-    write_manifest(tmp_path / "r.csv", [*rebased(samples, tiny_folder, tmp_path), gone])
+    write_manifest(tmp_path / "r.csv", [*rebased(dataset.part("train")[:6], dataset.root, tmp_path), gone])
     arguments = ["export", str(tiny_run.path), "-o", str(output), "--representative", str(tmp_path / "r.csv")]
     code = f"from train.cli import main; main({arguments!r})"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
