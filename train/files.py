@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
+import secrets
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -14,23 +17,53 @@ from edge.errors import UnavailableError, UsageError
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 """What file systems without locks answer: then there is none."""
 
+_LEFT_S = 60.0
+"""A draft that was not touched for so long, and whose writer is no process here, was left by one that was killed."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A draft beside `path` that takes its place once the block has ended; until then the old file is untouched.
 
-    The draft ends as `path` does: Keras and NumPy go by the suffix.
+    The draft ends as `path` does: Keras and NumPy go by the suffix. Each writer has one of its own; of several at once
+    the last to end has its way. Drafts that killed writers have left are deleted.
 
     Raises:
         OSError: it cannot be written; `filename` is `path`, also where the disk is full and Python names no file.
     """
-    draft = path.with_name(f".draft-{path.name}")
+    draft = _draft_of(path)
+    _delete_left(path)
     with _naming(path, draft):
         try:
             yield draft
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
+
+
+def _draft_of(path: Path) -> Path:
+    return path.with_name(f".draft-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
+
+
+def _delete_left(path: Path) -> None:
+    drafts = re.compile(rf"\.draft-(?:(\d+)-[0-9a-f]{{8}}-)?{re.escape(path.name)}")
+    with suppress(OSError):  # It is no reason not to write.
+        for file in list(path.parent.iterdir()):
+            draft = drafts.fullmatch(file.name)
+            if draft and time.time() - file.stat().st_mtime > _LEFT_S and not _lives(draft[1]):
+                file.unlink()
+
+
+def _lives(process: str | None) -> bool:
+    if process is None:  # Earlier versions did not say whose a draft is.
+        return False
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # It is somebody else's.
+    return True
 
 
 @contextmanager
@@ -94,7 +127,7 @@ def check_output(path: Path, *read: Path) -> None:
     if _is_pipe_or_device(path):
         return
     target = _target(path)
-    draft = target.with_name(f".draft-{target.name}")
+    draft = _draft_of(target)
     with _naming(path, draft):
         draft.touch()
         draft.unlink()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,34 @@ def test_a_draft_that_cannot_be_made_is_told_by_the_name_that_was_given(tmp_path
         with pytest.raises(FileNotFoundError) as raised:
             write()
         assert raised.value.filename == str(path)
+
+
+def test_two_who_write_one_file_at_once_do_not_meet(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    with replacing(path) as one, replacing(path) as other:
+        one.write_text("one")
+        other.write_text("other")
+        check_output(path)
+    assert path.read_text() == "one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_killed_writers_have_left_does_not_pile_up(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait(10)
+    path = tmp_path / "m [1].csv"
+    left = [tmp_path / f".draft-{ended.pid}-0123abcd-{path.name}", tmp_path / f".draft-{path.name}"]
+    others = [
+        tmp_path / f".draft-{os.getpid()}-0123abcd-{path.name}",
+        tmp_path / f".draft-{ended.pid}-0123abcd-other-{path.name}",
+        tmp_path / f".draft-{ended.pid}-4567abcd-{path.name}",
+    ]
+    for file in (*left, *others):
+        file.write_text("ha")
+        os.utime(file, (1e9, 1e9))
+    os.utime(others[-1])  # Written a moment ago, perhaps by a machine that has the folder, too.
+    write_output(path, "whole")
+    assert sorted(tmp_path.iterdir()) == sorted([path, *others])
 
 
 def test_of_files_that_belong_together_all_are_replaced_or_none(tmp_path: Path) -> None:
