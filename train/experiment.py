@@ -84,7 +84,7 @@ def fit(
         judge = ValidationSet(validation, regions, preset.labels, preset.size, margin, preset.metric)
         note(f"{preset.arch}, {model.count_params():,} parameters, {recipe.steps} batches of {preset.batch} an epoch")
         run.write_settings(settings)
-        return Trainer(model, preset, recipe, judge, run, progress, teacher).train()
+        return Trainer(model, preset, recipe, judge, run, progress, choices.seed, teacher).train()
 
 
 def _regions(

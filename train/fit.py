@@ -52,6 +52,7 @@ class Trainer:
         recipe: the training batches.
         validation: never the test part.
         run: where everything is written.
+        seed: of what dropout leaves out.
         teacher: a larger network whose answers are learned, too; the history's training accuracy is then how often the
             network agrees with label and teacher taken together.
     """
@@ -64,11 +65,12 @@ class Trainer:
         validation: ValidationSet,
         run: RunFolder,
         progress: Progress,
+        seed: int,
         teacher: Teacher | None = None,
     ) -> None:
         self._model, self._preset, self._recipe = model, preset, recipe
         self._validation, self._run, self._progress = validation, run, progress
-        self._teacher = teacher
+        self._seed, self._teacher = seed, teacher
         self._average = WeightAverage(preset.average)
         self._records: list[EpochRecord] = []
         self._best = -math.inf
@@ -105,6 +107,7 @@ class Trainer:
         steps = self._recipe.steps
         seen, losses, hits = 0, 0.0, 0.0
         rate = phase.rate
+        _seed_dropout(self._model, self._seed, len(self._records))
         for step, (pixels, targets) in enumerate(helper.epoch()):
             rate = _rate(phase, epoch * steps + step, phase.epochs * steps)
             self._model.optimizer.learning_rate.assign(rate)
@@ -204,6 +207,13 @@ def prepare_phase(model: Model, phase: Phase, preset: Preset) -> None:
                 layer.trainable = False
     kinds = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}
     model.compile(optimizer=kinds[phase.optimizer](phase.rate), loss=_loss(preset), metrics=[_accuracy(preset)])
+
+
+def _seed_dropout(model: Model, seed: int, epoch: int) -> None:
+    """Makes what dropout leaves out in an epoch the same after an interruption, of which Keras saves nothing."""
+    for index, layer in enumerate(model.layers):
+        if isinstance(layer, load_keras().layers.Dropout):
+            layer.seed_generator.state.assign(np.random.SeedSequence([seed, epoch, index]).generate_state(2))
 
 
 def _head_start(model: Model) -> int:

@@ -76,6 +76,23 @@ def test_an_interrupted_run_goes_on_where_it_stood(tiny_manifest: Path, tmp_path
     assert run.history()[2].loss < run.history()[0].loss
 
 
+def test_an_interrupted_run_becomes_the_same_as_one_that_was_not(tiny_manifest: Path, tmp_path: Path) -> None:
+    choices = Choices(arch="cnn4", size=64, epochs=3)  # It has dropout.
+
+    def stop(*_: Any) -> None:
+        raise InterruptedError("somebody pulled the plug")
+
+    whole, broken = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "broken")
+    fit(tiny_manifest, whole, choices, Progress())
+    with pytest.raises(InterruptedError):
+        fit(tiny_manifest, broken, choices, Progress(epoch=stop))
+    fit(tiny_manifest, broken, choices, Progress())
+    assert len(whole.history()) == 3
+    for there, here in zip(whole.history(), broken.history(), strict=True):
+        assert there.loss == pytest.approx(here.loss, rel=1e-4)
+        assert there.val_loss == pytest.approx(here.val_loss, rel=1e-4)
+
+
 @pytest.mark.parametrize("step", [(WeightAverage, "save"), (RunFolder, "write_state")])
 def test_a_run_that_was_killed_while_saving_goes_on_from_the_epoch_before(
     step: tuple[type, str], tiny_manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
