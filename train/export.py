@@ -25,7 +25,7 @@ from train.calibration import choose_thresholds, favours, fit_temperature, mask_
 from train.cards import card_of, check_card_place, write_card, write_model
 from train.dataset import Dataset, open_dataset, with_boxes
 from train.evaluation import figures_of
-from train.files import check_output, write_output
+from train.files import check_name, check_output, write_output
 from train.judging import Judgements, judge
 from train.labels import INCORRECT, MASK, NO_MASK
 from train.progress import Count, Note, silent, uncounted
@@ -115,6 +115,8 @@ def export(
 
 def _check_outputs(output: Path, run: RunFolder, average: Sequence[RunFolder]) -> None:
     """Refuses to write over what the runs hold (but for the last export of `run` itself), and a card over no card."""
+    for path in (output, run.path):  # In the second the file is tried.
+        check_name(path)
     card = output.with_suffix(".json")
     kept = [file for each in (run, *average) for file in each.kept()]
     exported = [file for each in average for file in (each.model, each.model.with_suffix(".json"))]

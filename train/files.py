@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from edge.errors import UnavailableError, UsageError
+from edge.plain import shown
 
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 """What file systems without locks answer: then there is none."""
@@ -131,6 +132,18 @@ def check_output(path: Path, *read: Path) -> None:
     with _naming(path, draft):
         draft.touch()
         draft.unlink()
+
+
+def check_name(path: Path) -> None:
+    """Refuses the place of a model that no runtime could open.
+
+    Raises:
+        UsageError: the path, as it was given, is not UTF-8.
+    """
+    if str(path).encode(errors="ignore") != os.fsencode(path):
+        raise UsageError(
+            f"{shown(path)} is not UTF-8, so no runtime can open a model there: rename it, or give another"
+        )
 
 
 @contextmanager

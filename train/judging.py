@@ -15,6 +15,7 @@ from edge.vision.classifier import NOT_A_FACE, sharpness
 from edge.vision.geometry import Image
 from edge.vision.tflite import TfliteModel
 from train.calibration import mask_probability
+from train.files import check_name
 from train.labels import INCORRECT, MASK, NO_FACE, NO_MASK
 from train.metrics import Flags, Floats, group_weights
 from train.progress import Count, uncounted
@@ -116,7 +117,9 @@ def judge(
 
     Raises:
         ModelError: the model or its card is missing, damaged, or not of a mask classifier.
+        UsageError: its path is not UTF-8.
     """
+    check_name(model)
     card = _card_of(model)
     network = TfliteModel(model, card)
     margin = card.crop.margin if margin is None else margin

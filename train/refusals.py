@@ -13,6 +13,7 @@ from train.choices import Choices
 from train.dataset import Dataset
 from train.detector.objects import read_objects
 from train.detector.traps import load_traps
+from train.files import check_name
 from train.labels import NO_FACE
 from train.presets import Preset
 from train.progress import Note
@@ -94,8 +95,9 @@ def check_folder(run: RunFolder, choices: Choices) -> None:
     """Refuses a folder that something is read from, that `thaw` made, or that holds others' files by our names.
 
     Raises:
-        UsageError: it is one.
+        UsageError: it is one, or has a name that no model could be opened by later.
     """
+    check_name(run.path)
     if taken := run.taken():
         raise UsageError(
             f"{run.path} is no run folder, and {taken[0].name} in it would be lost; give another folder with -o"

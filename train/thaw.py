@@ -17,7 +17,7 @@ from edge.errors import ModelError, UsageError
 from edge.vision.cards import ModelCard, file_sha256, load_card
 from train.architectures import ARCHITECTURES, Model, Pixels
 from train.dataset import Dataset, open_dataset, with_boxes
-from train.files import claimed
+from train.files import check_name, claimed
 from train.kernels import Convolution, read_kernels, unfold
 from train.progress import Note, silent
 from train.quantize import readable, representative_of, representative_views
@@ -84,6 +84,7 @@ def _take_kernels(network: Model, file: Path, added: NDArray[np.float32]) -> dic
 
 
 def _check_folder(run: RunFolder, settings: RunSettings) -> None:
+    check_name(run.path)
     if not run.path.is_dir() or not any(run.path.iterdir()):
         return
     if run.state.is_file() or not run.has_settings() or not _same(run.settings(), settings):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge.errors import ModelError, UsageError
-from edge.vision.cards import file_sha256, load_card
+from edge.vision.cards import ModelCard, file_sha256, load_card
 from edge.vision.classifier import MaskClassifier
 from edge.vision.geometry import whole
 
@@ -17,6 +18,7 @@ pytest.importorskip("tensorflow", reason="the training extra is not installed")
 
 from support.drawn import drawn_face
 from train.architectures import SYMMETRIC, UNIT, load_keras
+from train.cards import card_of
 from train.dataset import open_dataset
 from train.export import export
 from train.quantize import converter_of, float_file, representative_given, scaled
@@ -43,6 +45,17 @@ def test_the_card_describes_the_file(tiny_model: Path, tiny_run: RunFolder) -> N
     assert card.metrics["test"]["balanced_accuracy"] == 1.0
     assert {row["network"] for row in card.metrics["seeds"]} == {"cnn3", "cnn4", "mobilenet_v2"}
     assert str(tiny_run.path) not in tiny_model.with_suffix(".json").read_text()
+
+
+def test_names_that_are_no_utf8_are_spelt_out_in_the_card(tiny_model: Path, tiny_run: RunFolder) -> None:
+    odd = os.fsdecode(b"caf\xe9")
+    settings = tiny_run.settings()
+    settings = replace(settings, manifest=f"{odd}.csv", command=f"fit {odd}", details={"digests": {}, "list": [odd]})
+    card = card_of(odd, tiny_model, settings, {})
+    again = ModelCard.model_validate_json(json.dumps(card.model_dump(mode="json")))
+    assert again.name == r"caf\xe9"
+    assert again.training["data"]["manifest"] == r"caf\xe9.csv"
+    assert (again.training["command"], again.training["list"]) == (r"fit caf\xe9", [r"caf\xe9"])
 
 
 def test_the_run_keeps_float_model_parity_and_representative_list(tiny_model: Path, tiny_run: RunFolder) -> None:

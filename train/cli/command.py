@@ -6,10 +6,16 @@ import shlex
 import sys
 from pathlib import Path
 
+from edge.plain import shown
+
 
 def typed_command() -> str:
-    """The command as typed, with folders left out of the paths in it: a card names no machine."""
-    return shlex.join(["maskgate-train", *(_without_folders(word) for word in sys.argv[1:] if word != "--debug")])
+    r"""The command as typed, with folders left out of the paths in it: a card names no machine.
+
+    Bytes of a name that are no UTF-8 are spelt out (`\xe9`): JSON cannot hold them.
+    """
+    words = ["maskgate-train", *(_without_folders(word) for word in sys.argv[1:] if word != "--debug")]
+    return shown(shlex.join(words))
 
 
 def _without_folders(word: str) -> str:

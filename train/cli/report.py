@@ -15,6 +15,7 @@ def report(run: Path, output: Path) -> None:
 
     Ends with 1 if a picture cannot be read.
     """
+    from edge.plain import shown
     from train.cli.progress import counted
     from train.cli.unreadable import end_with
     from train.report import write_report
@@ -22,5 +23,5 @@ def report(run: Path, output: Path) -> None:
 
     with counted("judging") as progress:
         unreadable = write_report(RunFolder(run), output, progress)
-    click.echo(output)
+    click.echo(shown(output))
     end_with(unreadable)

@@ -146,11 +146,28 @@ def test_an_option_without_a_meaning_for_the_network_is_wrong_usage(
         (["--debug", "fit", "m.csv", f"--start={os.sep}home/me/runs/a"], "fit m.csv --start=a"),
         (["detector", "fit", "data/", f"-o{os.sep}home/me/run", "--keep", "0.5"], "detector fit data -orun --keep 0.5"),
         (["fit", "m.csv", "-o", "./"], "fit m.csv -o ./"),
+        (["fit", "m.csv", os.fsdecode(b"-oruns/caf\xe9")], r"fit m.csv '-ocaf\xe9'"),
     ],
 )
 def test_the_command_in_the_card_names_no_folder(words: list[str], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["maskgate-train", *words])
     assert typed_command() == f"maskgate-train {told}"
+
+
+def test_a_place_where_no_runtime_can_open_a_model_is_refused(
+    tiny_model: Path, tiny_run: RunFolder, tiny_manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    shutil.copytree(tiny_model.parent, place)
+    for arguments in (
+        ["fit", str(tiny_manifest), "-o", f"{place}/run"],
+        ["export", str(tiny_run.path), "-o", f"{place}/mine.tflite"],
+        ["evaluate", f"{place}/{tiny_model.name}", str(tiny_manifest)],
+    ):
+        assert run(*arguments) == 2, arguments
+    told = capsys.readouterr().err
+    assert told.count(r"caf\xe9") == 3
+    assert told.count("is not UTF-8, so no runtime can open a model there: rename it, or give another") == 3
 
 
 @pytest.mark.parametrize("option", [("evaluate", "--margin"), ("fit", "--alpha")])
