@@ -30,7 +30,7 @@ from train.judging import Judgements, judge
 from train.labels import INCORRECT, MASK, NO_MASK
 from train.progress import Count, Note, silent, uncounted
 from train.published import seeds_for_card
-from train.quantize import float_file, int8_file, readable, representative_given, representative_of
+from train.quantize import float_file, int8_file, readable, representative_given, representative_of, temporary_in
 from train.runs import RunFolder, RunSettings
 from train.safety import check_parity, write_if_safe
 from train.samples import Sample, rebased, write_manifest
@@ -138,7 +138,10 @@ def _convert(
     chosen = readable(chosen, note)
     write_manifest(run.path / "representative.csv", rebased(chosen.samples, chosen.root, run.path))
     note(f"quantizing on {len(chosen.samples)} pictures")
-    with redirect_stdout(sys.stderr):  # TensorFlow tells of the conversion, and stdout is ours.
+    with (
+        redirect_stdout(sys.stderr),
+        temporary_in(draft.parent, model),
+    ):  # TensorFlow tells of the conversion, and stdout is ours.
         write_output(run.float_model, float_file(model))
         write_if_safe(draft, int8_file(model, chosen, settings), settings.pixels)
 

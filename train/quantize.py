@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from train.runs import RunSettings
 from train.samples import PARTS, Sample
 from train.sampling import stratum_of
 from train.views import face_view
+from train.weights import check_room
 
 REPRESENTATIVE = 300
 """Training pictures that the ranges of the activations are measured on."""
@@ -97,6 +100,23 @@ def readable(dataset: Dataset, note: Note = silent) -> Dataset:
     if not kept:
         raise UsageError(f"there is no picture to quantize on below {dataset.root} that can be read")
     return Dataset(dataset.root, kept)
+
+
+@contextmanager
+def temporary_in(folder: Path, model: Model) -> Iterator[None]:
+    """Lets TensorFlow keep what it converts a network by in a folder of ours.
+
+    It asks `tempfile`, and where that place is full, it says so by a TypeError.
+
+    Raises:
+        OSError: there may be too little room.
+    """
+    check_room(folder / "model", model)
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def float_file(model: Model) -> bytes:

@@ -3,8 +3,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from edge.vision.geometry import whole
 
 pytest.importorskip("tensorflow", reason="the training extra is not installed")
 
+from support.disk import fill, small_disk
 from support.drawn import drawn_face
 from train.architectures import SYMMETRIC, UNIT, load_keras
 from train.cards import card_of
@@ -63,6 +66,25 @@ def test_the_run_keeps_float_model_parity_and_representative_list(tiny_model: Pa
     assert abs(parity["float_balanced_accuracy"] - parity["int8_balanced_accuracy"]) <= 0.003
     assert (tiny_run.path / "model.float.tflite").stat().st_size > 3 * tiny_model.stat().st_size
     assert (tiny_run.path / "representative.csv").read_text().count("\n") > 5
+
+
+def test_a_full_place_for_temporary_files_does_not_end_an_export(
+    tiny_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        fill(disk)
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        export(tiny_run, tmp_path / "m.tflite")
+        assert tempfile.tempdir == str(disk)
+    assert load_card(tmp_path / "m.tflite").name == "m"
+
+
+def test_a_run_on_a_full_disk_is_named_before_the_conversion(
+    tiny_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=4096))
+    with pytest.raises(OSError, match=rf"No space left on device: '{tiny_run.path}"):
+        export(tiny_run, tmp_path / "m.tflite")
 
 
 def test_a_name_that_is_no_model_is_refused(tiny_run: RunFolder, tmp_path: Path) -> None:
