@@ -38,11 +38,19 @@ def evaluate(model: Path, manifest: Path, part: str, margin: float | None, outpu
         raise UsageError(f"the manifest has no {part} part")
     with counted("judging") as progress:
         seen = judge(model, samples, dataset.store(), margin, progress)
+    if not seen.samples:
+        raise UsageError(_nothing(manifest, part, len(seen.unreadable)))
     figures = figures_of(seen)
     _show(figures)
     if output:
         write_output(output, json.dumps(figures, indent=2) + "\n")
     end_with(seen.unreadable)
+
+
+def _nothing(manifest: Path, part: str, unreadable: int) -> str:
+    if unreadable:
+        return f"{manifest}: none of the {unreadable} pictures of {part} can be read; `maskgate-train inspect` says why"
+    return f"{manifest}: nothing in {part} can be judged; it needs pictures with a label, boxed faces not too small"
 
 
 def _show(figures: dict[str, Any]) -> None:

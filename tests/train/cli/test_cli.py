@@ -154,6 +154,22 @@ def test_the_command_in_the_card_names_no_folder(words: list[str], told: str, mo
     assert typed_command() == f"maskgate-train {told}"
 
 
+def test_evaluating_nothing_is_an_error(
+    tiny_model: Path, tiny_manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = open_dataset(tiny_manifest)
+    samples = rebased(dataset.part("test"), dataset.root, tmp_path)
+    for name, changed, told in (
+        ("mixed.csv", {"label": "mixed"}, "nothing in test can be judged"),
+        ("gone.csv", {"path": "gone.png"}, "none of the 12 pictures of test can be read"),
+    ):
+        write_manifest(tmp_path / name, [replace(sample, **changed) for sample in samples])
+        output = tmp_path / "figures.json"
+        assert run("evaluate", str(tiny_model), str(tmp_path / name), "--json", str(output)) == 2
+        assert told in capsys.readouterr().err
+        assert not output.exists()
+
+
 def test_a_place_where_no_runtime_can_open_a_model_is_refused(
     tiny_model: Path, tiny_run: RunFolder, tiny_manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
