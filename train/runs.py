@@ -92,6 +92,12 @@ class EpochRecord:
     seconds: float
 
 
+def _value(name: str, text: str) -> Any:
+    if name == "phase":
+        return text
+    return int(float(text)) if name == "epoch" else float(text)  # Earlier versions wrote 1.0 for the first one.
+
+
 @dataclass(frozen=True)
 class RunState:
     """Where a run stands.
@@ -208,12 +214,8 @@ class RunFolder:
         if not self._history.is_file():
             return []
         with reading(self._history), self._history.open(newline="", encoding="utf-8") as file:
-            return [
-                EpochRecord(
-                    **{f.name: row[f.name] if f.name == "phase" else float(row[f.name]) for f in fields(EpochRecord)}  # type: ignore[arg-type]
-                )
-                for row in csv.DictReader(file)
-            ]
+            rows = csv.DictReader(file)
+            return [EpochRecord(**{f.name: _value(f.name, row[f.name]) for f in fields(EpochRecord)}) for row in rows]
 
     def write_state(self, state: RunState) -> None:
         """Says that the files of this state are complete, and takes those of the state before away."""

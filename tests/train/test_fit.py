@@ -73,6 +73,10 @@ def test_an_interrupted_run_goes_on_where_it_stood(tiny_manifest: Path, tmp_path
     assert [record.epoch for record in run.history()] == [1]
     fit(tiny_manifest, run, choices, Progress())
     assert [record.epoch for record in run.history()] == [1, 2, 3]
+    history = (run.path / "history.csv").read_text()
+    assert [line.partition(",")[0] for line in history.splitlines()] == ["epoch", "1", "2", "3"]
+    (run.path / "history.csv").write_text(history.replace("\n1,", "\n1.0,"))  # As earlier versions wrote it.
+    assert str(run.history()[0].epoch) == "1"
     assert run.history()[2].loss < run.history()[0].loss
 
 
