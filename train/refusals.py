@@ -45,7 +45,7 @@ def _check_hard_run(run: Path, train: Sequence[Sample], settings: RunSettings) -
     if NOT_A_FACE not in there.labels and any(sample.label == NO_FACE for sample in train):
         raise UsageError(
             f"--hard-examples: {run} knows no {NOT_A_FACE}, and the train part has pictures of label {NO_FACE}; "
-            "give a run of --preset own"
+            "give a run of --preset maskgate"
         )
 
 

@@ -318,4 +318,4 @@ def test_hard_examples_of_a_run_that_knows_fewer_classes_are_refused(
     run = RunFolder(Path(shutil.copytree(tiny_run.path, tmp_path / "earlier")))
     run.write_settings(replace(run.settings(), manifest_sha256=hashlib.sha256(manifest.read_bytes()).hexdigest()))
     choices = Choices(size=32, alpha=0.35, steps=1, weights=None, hard_run=run.path)
-    _refused(manifest, tmp_path / "run", choices, "--hard-examples: .* knows no not_a_face")
+    _refused(manifest, tmp_path / "run", choices, "--hard-examples: .* give a run of --preset maskgate")
