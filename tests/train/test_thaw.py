@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,13 @@ def test_a_folder_that_is_being_trained_is_not_thawed_to(file: Path, tiny_manife
     with pytest.raises(UsageError, match="is not empty"):
         thaw(file, tiny_manifest, tiny_run)
     assert tiny_run.best_weights.read_bytes() == before
+
+
+def test_a_folder_where_no_runtime_can_open_a_model_is_refused(file: Path, tiny_manifest: Path, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    with pytest.raises(UsageError, match=r"caf\\xe9 is not UTF-8"):
+        thaw(file, tiny_manifest, RunFolder(folder))
+    assert not folder.exists()
 
 
 def test_another_split_is_refused(tiny_manifest: Path, tmp_path: Path) -> None:
