@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from train.choices import Choices
+from train.detector.objects import png_files
 from train.runs import RunFolder
 from train.storage import digest
 
@@ -40,7 +41,6 @@ def _weights_of(run: Path | None) -> Path | None:
 def _of_pictures(folder: Path) -> str:
     """Of the PNG files below a folder, names and order included."""
     whole = hashlib.sha256()
-    for path in sorted(folder.rglob("*.png")):
-        if path.is_file():
-            whole.update(os.fsencode(path.relative_to(folder)) + b"\n" + hashlib.sha256(path.read_bytes()).digest())
+    for path in png_files(folder):
+        whole.update(os.fsencode(path.relative_to(folder)) + b"\n" + hashlib.sha256(path.read_bytes()).digest())
     return digest(whole.digest())

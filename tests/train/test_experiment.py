@@ -113,10 +113,12 @@ def test_material_is_known_by_its_content(tiny_run: RunFolder, tmp_path: Path) -
     before = digests_of(choices)
     assert set(before) == {"weights", "landmarks", "traps", "objects", "hard_examples", "teacher"}
     assert len(set(before.values())) == 5
-    (objects / "cats" / "one.png").rename(objects / "cats" / "two.png")
+    (objects / "cats" / "one.png").rename(objects / "cats" / "one.PNG")
     (tmp_path / "traps.npz").write_bytes(b"other")
     after = digests_of(choices)
     assert {name for name in before if before[name] != after[name]} == {"traps", "objects"}
+    (objects / "cats" / "one.PNG").write_bytes(b"two")
+    assert digests_of(choices)["objects"] != after["objects"]
     assert digests_of(Choices(weights="imagenet")) == {}
 
 

@@ -32,6 +32,11 @@ _LEAST: Final = 24
 """Pixels an object must have in both directions."""
 
 
+def png_files(folder: Path) -> list[Path]:
+    """Every PNG file below a folder, in the order of their names."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".png" and path.is_file())
+
+
 def read_objects(folder: Path) -> list[Cutout]:
     """Reads every PNG file with transparency below a folder, in the order of their names, each cut to its outline.
 
@@ -43,7 +48,7 @@ def read_objects(folder: Path) -> list[Cutout]:
     Raises:
         UsageError: there is no such file.
     """
-    found = [cutout for path in sorted(folder.rglob("*")) if path.suffix.lower() == ".png" and (cutout := _read(path))]
+    found = [cutout for path in png_files(folder) if (cutout := _read(path))]
     if not found:
         raise UsageError(f"{folder} holds no PNG file with transparency")
     return found
