@@ -16,7 +16,6 @@ from train.files import claimed
 from train.fit import Progress, Trainer
 from train.hard import hard_examples
 from train.labels import INCORRECT, MASK, NO_FACE, NO_MASK
-from train.material import digests_of
 from train.presets import Preset
 from train.progress import Count, Note, silent
 from train.recipes import BalancedRecipe, PlainRecipe, Recipe
@@ -25,6 +24,7 @@ from train.regions import RegionCache, RegionFile
 from train.runs import EpochRecord, RunFolder, RunSettings, check_same_run
 from train.samples import Sample
 from train.sampling import SMALLEST_BOX, stratum_of
+from train.sources import digests_of
 from train.teacher import teacher_of
 from train.validation import SMALLEST_JUDGED, ValidationSet, judged
 

@@ -138,10 +138,8 @@ def _convert(
     chosen = readable(chosen, note)
     write_manifest(run.path / "representative.csv", rebased(chosen.samples, chosen.root, run.path))
     note(f"quantizing on {len(chosen.samples)} pictures")
-    with (
-        redirect_stdout(sys.stderr),
-        temporary_in(draft.parent, model),
-    ):  # TensorFlow tells of the conversion, and stdout is ours.
+    # TensorFlow tells of the conversion, and stdout is ours.
+    with redirect_stdout(sys.stderr), temporary_in(draft.parent, model):
         write_output(run.float_model, float_file(model))
         write_if_safe(draft, int8_file(model, chosen, settings), settings.pixels)
 

@@ -19,9 +19,9 @@ from train.choices import USUAL_WEIGHTS, Choices
 from train.experiment import fit
 from train.files import claimed
 from train.fit import Progress
-from train.material import digests_of
 from train.runs import RunFolder, check_same_run
 from train.samples import Sample, read_manifest, write_manifest
+from train.sources import digests_of
 
 _CNN4 = Choices(arch="cnn4", size=64, epochs=1, weights=USUAL_WEIGHTS)
 _ANY = Path("any")
